@@ -1,0 +1,124 @@
+"""dvc.yaml says what the notebooks do: params, parameters, imported modules and deps agree, and dvc.lock is of this tree."""
+
+import ast
+import hashlib
+import json
+import re
+
+import nbformat
+import pytest
+import yaml
+
+from xkd import ROOT, params
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+NOTEBOOK_STAGES = {name: stage for name, stage in STAGES.items() if "xkd.stage" in stage["cmd"]}
+LAZY = {"open_dataset": "xkd.datasets", "load": "xkd.student"}
+"""What `xkd/__init__.py` opens only when it is called by that name."""
+IDLE = {"xkd.smoke"}
+"""Works in out/smoke alone: in a pipeline run it returns at once, and what it would import is not part of the stage."""
+
+
+def module_file(name):
+    """xkd.a.b -> its file, or None for what is not a module of the package."""
+    base = ROOT.joinpath(*name.split("."))
+    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
+
+
+def imports(tree):
+    """Names of the package's modules that this code imports, at the top or in a function, or opens through `xkd.<name>`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "xkd":
+            found |= {LAZY[node.attr]} if node.attr in LAZY else set()
+    return {name for name in found if name.split(".")[0] == "xkd" and module_file(name)}
+
+
+def closure(tree):
+    """Files (relative to the checkout) of all modules that running this code imports."""
+    waiting, seen = imports(tree), set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen |= {name} | {name.rpartition(".")[0]} - {""}
+        if name not in IDLE | {"xkd"}:
+            waiting |= imports(ast.parse(module_file(name).read_text()))
+    return {str(module_file(name).relative_to(ROOT)) for name in seen | {"xkd", "xkd.errors"}}
+
+
+def code(notebook):
+    cells = nbformat.read(ROOT / notebook, 4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "code"), cells
+
+
+def parameters(notebook):
+    cells = [c for c in code(notebook)[1] if "parameters" in c.metadata.get("tags", [])]
+    assert len(cells) == 1, f"{notebook} has {len(cells)} cells tagged parameters"
+    return [target.id for node in ast.parse(cells[0].source).body for target in node.targets]
+
+
+def notebook_of(stage):
+    return re.search(r"notebooks/\w+\.ipynb", stage["cmd"])[0]
+
+
+@pytest.mark.parametrize("name", NOTEBOOK_STAGES)
+def test_params_and_parameters_agree(name):
+    stage = STAGES[name]["do"] if "do" in STAGES[name] else STAGES[name]
+    sections, names = set(params.read()), parameters(notebook_of(stage))
+    assert {param.split(".")[0] for param in stage["params"]} == sections & set(names)
+    given = set(re.findall(r"-p (\w+) ", stage["cmd"]))
+    assert given == set(names) - sections
+
+
+@pytest.mark.parametrize("name", NOTEBOOK_STAGES)
+def test_deps_are_what_the_notebook_imports(name):
+    stage = STAGES[name]
+    notebook = notebook_of(stage)
+    listed = {dep for dep in stage["deps"] if dep.startswith(("xkd/", "notebooks/"))}
+    assert {dep for dep in listed if dep.endswith(".py")} == closure(ast.parse(code(notebook)[0]))
+    assert notebook in listed
+
+
+def test_every_class_fact_is_a_dep():
+    for name in ("prepare", "teacher"):
+        assert "xkd/datasets/labels" in STAGES[name]["deps"]
+
+
+def test_lock_is_of_this_tree():
+    """The hashes of code, notebooks and params in dvc.lock are those of the working tree: a stale result cannot pass."""
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    sections = params.read()
+    names = {name.partition("@")[0] for name in lock}
+    assert names == set(STAGES)
+    for name, stage in lock.items():
+        for dep in stage.get("deps", []):
+            path = ROOT / dep["path"]
+            if path.is_file() and path.suffix in (".py", ".ipynb"):
+                assert hashlib.md5(path.read_bytes()).hexdigest() == dep["md5"], f"{name}: {dep['path']} has changed since"
+        for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+            now = sections
+            for part in key.split("."):
+                now = now[part]
+            assert now == value, f"{name}: {key} has changed since"
+
+
+def test_cells_of_the_lock_are_those_of_the_sweep():
+    sweep = params.read()["sweep"]
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    wanted = {f"finetune@{f}-{i}-{s}" for f in sweep["fractions"] for i in sweep["inits"] for s in sweep["seeds"]}
+    assert {name for name in lock if name.startswith("finetune@")} == wanted
+
+
+@pytest.mark.parametrize("notebook", sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb")))
+def test_notebooks_tell_and_the_package_does(notebook):
+    text, cells = code(f"notebooks/{notebook}")
+    for node in ast.walk(ast.parse(text)):
+        assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.While | ast.Lambda), notebook
+    assert not any(c.get("outputs") or c.get("execution_count") for c in cells if c.cell_type == "code")
+    assert cells[0].cell_type == "markdown"
+    json.dumps(cells)

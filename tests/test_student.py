@@ -1,0 +1,115 @@
+"""Voxels by hand; the network against a dense convolution; points in, classes out, in any order; checkpoints."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xkd
+from xkd import student
+from xkd.sparse import ConvAlgo, collate, spconv, voxelise
+
+CONFIG = {"voxel": 0.5, "widths": [8, 12], "classes": ["road", "car", "tree"]}
+
+
+def scan(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-5, 5, (count, 3)).astype(np.float32), rng.random(count).astype(np.float32)
+
+
+def test_voxels_by_hand():
+    points = np.array([[0.1, 0.1, 0.1], [-0.1, 0.1, 0.1], [0.4, 0.3, 0.2]], np.float32)
+    cells, inverse, features, inputs = voxelise(points, np.array([0.2, 0.5, 0.6]), 0.5)
+    assert cells.tolist() == [[0, 0, 0], [-1, 0, 0]]
+    assert inverse.tolist() == [0, 1, 0]
+    assert features[:, 0] == pytest.approx([0.4, 0.5])
+    assert inputs[0, 3:] == pytest.approx([0.2 - 0.5, 0.2 - 0.5, 0.2 - 0.5])
+
+
+@given(st.integers(1, 300), st.integers(0, 5))
+@settings(max_examples=20, deadline=None)
+def test_voxels_are_those_of_numpy_unique(count, seed):
+    points, intensity = scan(count, seed)
+    cells, inverse, features, inputs = voxelise(points, intensity, 0.7)
+    expected, which = np.unique(np.floor(points / np.float32(0.7)).astype(int), axis=0, return_inverse=True)
+    assert sorted(map(tuple, cells)) == sorted(map(tuple, expected))
+    assert (cells[inverse] == expected[which.ravel()]).all()
+    for v in range(len(cells)):
+        assert features[v] == pytest.approx(inputs[inverse == v].mean(0), abs=1e-4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e9])
+def test_points_out_of_reach_are_refused(bad):
+    with pytest.raises(xkd.XkdError, match="cannot be turned into voxels"):
+        voxelise(np.array([[0, 0, bad]]), np.zeros(1), 0.5)
+    with pytest.raises(xkd.XkdError, match="without points"):
+        voxelise(np.zeros((0, 3)), np.zeros(0), 0.5)
+
+
+def test_sparse_convolution_is_the_dense_one():
+    torch.manual_seed(0)
+    voxels = collate([scan(400)], 1.0, 2)
+    convolution = spconv.SubMConv3d(6, 5, 3, bias=False, algo=ConvAlgo.Native)
+    dense = torch.zeros(1, 6, *voxels.shape)
+    b, z, y, x = voxels.coordinates.long().T
+    dense[b, :, z, y, x] = voxels.features
+    # spconv keeps weights as (out, z, y, x, in).
+    expected = torch.nn.functional.conv3d(dense, convolution.weight.permute(0, 4, 1, 2, 3), padding=1)[b, :, z, y, x]
+    sparse = convolution(spconv.SparseConvTensor(voxels.features, voxels.coordinates, voxels.shape, 1)).features
+    assert torch.allclose(sparse, expected, atol=1e-5)
+
+
+def test_order_of_points_and_neighbours_in_the_batch_do_not_matter():
+    network = student.build(CONFIG, 0).eval()
+    (points, intensity), other = scan(500), scan(300, 1)
+    shuffled = np.random.default_rng(2).permutation(500)
+    with torch.inference_mode():
+        alone = network(network.voxels([(points, intensity)]))[1]
+        beside = network(network.voxels([other, (points, intensity)]))[1][300:]
+        turned = network(network.voxels([(points[shuffled], intensity[shuffled])]))[1]
+    assert torch.allclose(alone, beside, atol=1e-4)
+    assert torch.allclose(alone[shuffled], turned, atol=1e-4)
+
+
+def test_every_parameter_is_trained():
+    network = student.build(CONFIG, 0)
+    features, logits = network(network.voxels([scan(500)]))
+    assert features.shape == (500, network.dim) and logits.shape == (500, 3)
+    logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_seed_alone_decides_the_weights():
+    same, again, other = (student.build(CONFIG, seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(same[k], again[k]) for k in same)
+    assert any(not torch.equal(same[k], other[k]) for k in same)
+
+
+def test_checkpoint_comes_back_and_segments(tmp_path):
+    network = student.build(CONFIG, 0)
+    student.save(network, tmp_path / "one", seed=0)
+    loaded = xkd.load(tmp_path / "one")
+    points, intensity = scan(200)
+    assert (loaded.segment(points, intensity) == network.segment(points, intensity)).all()
+    assert loaded.config == CONFIG
+
+
+def test_checkpoint_of_another_architecture_is_refused(tmp_path):
+    student.save(student.build(CONFIG | {"widths": [4, 12]}, 0), tmp_path / "one")
+    with pytest.raises(xkd.XkdError, match="of another architecture.*here"):
+        student.start_from(student.build(CONFIG, 0), tmp_path / "one")
+    (tmp_path / "one" / "network.json").write_text('{"kind": "something"}')
+    with pytest.raises(xkd.XkdError, match="kind is 'something'"):
+        xkd.load(tmp_path / "one")
+    with pytest.raises(xkd.XkdError, match="no such file"):
+        xkd.load(tmp_path / "none")
+
+
+def test_start_from_takes_all_but_the_classifier(tmp_path):
+    source, target = student.build(CONFIG, 0), student.build(CONFIG, 1)
+    head = target.head.weight.clone()
+    student.save(source, tmp_path / "one")
+    student.start_from(target, tmp_path / "one")
+    assert torch.equal(target.head.weight, head)
+    assert torch.equal(target.stem[0].weight, source.stem[0].weight)

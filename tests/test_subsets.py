@@ -1,0 +1,36 @@
+"""Which frames are labelled."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xkd import XkdError
+from xkd.subsets import subset
+
+STREETS = [street for street in "abcdefgh" for _ in range(5)]
+
+
+@given(st.integers(0, 50), st.floats(0.001, 1), st.floats(0.001, 1))
+def test_subsets_are_nested_and_never_empty(seed, one, two):
+    small, large = (set(subset(STREETS, f, seed).tolist()) for f in sorted((one, two)))
+    assert small and small <= large
+    assert len(large) == max(1, round(max(one, two) * len(STREETS)))
+
+
+@given(st.integers(0, 50), st.integers(1, 8))
+def test_few_frames_come_from_as_many_streets(seed, count):
+    assert len({STREETS[i] for i in subset(STREETS, count / len(STREETS), seed)}) == count
+
+
+def test_one_per_cent_of_a_tiny_split_is_one_frame():
+    assert len(subset(["a", "a", "b"], 0.01, 0)) == 1
+
+
+def test_the_seed_draws_the_subset():
+    assert len({tuple(subset(STREETS, 0.1, seed)) for seed in range(20)}) > 10
+
+
+@pytest.mark.parametrize("bad", [0, -0.1, 1.5, float("nan"), "1", None, True])
+def test_fraction_outside_is_refused(bad):
+    with pytest.raises(XkdError, match="outside"):
+        subset(STREETS, bad, 0)

@@ -1,0 +1,153 @@
+"""The training loop: batches, schedule, stopping and going on; distillation and fine-tuning on a tiny prepared set."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import xkd
+from xkd import distill, finetune, train
+from xkd.augment import augment, crop
+from xkd.objectives import objective
+
+FIT = {"steps": 12, "lr": 0.05, "warmup": 0.25, "weight_decay": 0.0, "clip": 5.0, "save_every": 0.0}
+AUGMENT = {"turn": 3.1416, "flip": 0.5, "scale": 0.1, "jitter": 0.0, "gain": 0.2}
+
+
+def test_an_epoch_shows_every_frame_once():
+    seen = [i for step in range(5) for i in train.order(10, 0, 4, step)]
+    assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:]) == list(range(10))
+    assert train.order(2, 0, 4, 3) == train.order(2, 0, 4, 3)
+    assert sorted(train.order(2, 0, 4, 0)) == [0, 0, 1, 1]
+
+
+def test_schedule_by_hand():
+    # Ten steps, warm-up over two: half the peak, the peak, then a cosine that is at half its height at the sixth of eight steps.
+    rates = [train.rate(step, 10, 1.0, 0.2) for step in range(10)]
+    assert rates[:2] == pytest.approx([0.5, 1.0])
+    assert rates[5] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.0)
+
+
+def network_and_loss():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    return network, lambda batch: network(batch[0]).sub(batch[1]).square().mean()
+
+
+def make(step):
+    x = torch.from_numpy(np.random.default_rng(step).normal(size=(16, 3))).float()
+    return x, x[:, :1] * 2
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 7, 11])
+def test_resume_is_the_uninterrupted_run(tmp_path, at):
+    whole, loss = network_and_loss()
+    expected = train.fit(whole, make, loss, FIT, tmp_path / "whole.pt", "test-fit")
+    stopped, loss = network_and_loss()
+
+    def dies(step):
+        if step == at:
+            raise Killed
+        return make(step)
+
+    with pytest.raises(Killed):
+        train.fit(stopped, dies, loss, FIT, tmp_path / "state.pt", "test-fit")
+    resumed, loss = network_and_loss()
+    losses = train.fit(resumed, make, loss, FIT, tmp_path / "state.pt", "test-fit")
+    assert losses == expected and len(losses) == 12
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+
+
+def test_loss_that_is_not_finite_is_refused(tmp_path):
+    network, _ = network_and_loss()
+    with pytest.raises(xkd.XkdError, match="loss at step 0 is nan"):
+        train.fit(network, make, lambda batch: network(batch[0]).mean() * float("nan"), FIT, tmp_path / "s.pt", "test-fit")
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+def test_crop_keeps_a_sector_around_a_chosen_point():
+    angles = np.linspace(-np.pi, np.pi, 360, endpoint=False)
+    ring = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)
+    kept = crop(ring, 90, np.random.default_rng(0), around=np.array([0]))
+    # Point 0 lies at -180 degrees: the 90 nearest directions are within 45 degrees of it, on both sides of the seam.
+    assert len(kept) == 90 and (np.abs(np.abs(np.degrees(angles[kept])) - 180) <= 45).all()
+    assert (crop(ring, 360, np.random.default_rng(0)) == np.arange(360)).all()
+
+
+def test_augment_moves_rigidly_but_for_scale():
+    points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    moved, gain = augment(points, np.full(50, 0.5, np.float32), AUGMENT, np.random.default_rng(1))
+    distance = np.linalg.norm(points[:25] - points[25:], axis=1)
+    ratio = np.linalg.norm(moved[:25] - moved[25:], axis=1) / distance
+    assert ratio == pytest.approx(np.full(25, ratio[0]), abs=1e-4) and abs(ratio[0] - 1) <= 0.1
+    assert (0 <= gain).all() and (gain <= 1).all()
+
+
+def test_unknown_objective_is_refused():
+    with pytest.raises(xkd.XkdError, match="'magic' is unknown; there are cosine, superpixel"):
+        objective("magic")
+
+
+def test_steps_by_hand():
+    assert finetune.steps(100, {"steps": {"base": 200, "per_root": 40}}) == 600
+
+
+@pytest.fixture(scope="module")
+def small(stages):
+    """The smoke profile and the folder of its first two stages (conftest)."""
+    return xkd.params.profile("smoke") | {"out": stages}
+
+
+@pytest.mark.parametrize("name", ["cosine", "superpixel"])
+def test_distillation_teaches_the_student_alone_and_reproduces(small, tmp_path, name):
+    def run(folder):
+        settings = small["distill"] | {"objective": name}
+        return distill.distill(
+            small["data"], small["student"], settings, 0, small["out"] / "prepared", small["out"] / "teacher", folder, label="test-distill"
+        )
+
+    before = xkd.files.digest(small["out"] / "teacher")
+    losses = run(tmp_path / "one")
+    assert len(losses) == small["distill"]["steps"] and np.isfinite(losses).all()
+    assert run(tmp_path / "two") == losses
+    assert xkd.files.digest(tmp_path / "one") == xkd.files.digest(tmp_path / "two")
+    assert xkd.files.digest(small["out"] / "teacher") == before
+
+
+def test_pairs_of_a_batch_point_at_the_right_points(small):
+    pool = distill.Pool(small["data"], small["out"] / "prepared", small["out"] / "teacher")
+    still = {"turn": 0, "flip": 0, "scale": 0, "jitter": 0, "gain": 0}
+    voxels, pairs = pool.batch([0, 1], small["student"], {"crop": 500, "augment": still}, np.random.default_rng(0))
+    assert (voxels.scan.bincount() == 500).all()
+    inputs, scan = voxels.inputs[pairs["point"]].numpy(), voxels.scan[pairs["point"]].numpy()
+    for b in range(2):
+        split, i = pool.index[b]
+        prepared, teacher = pool.splits[split]
+        point, superpixel, features = teacher.pairs(i)
+        own = {feature.tobytes(): p for feature, p in zip(features, point, strict=True)}
+        for row in np.flatnonzero(scan == b)[:50]:
+            x, y, z = prepared.points(i)[own[pairs["features"][row].numpy().tobytes()]]
+            assert inputs[row, 1:3] == pytest.approx([z * 0.25, np.hypot(x, y) * 0.04], abs=1e-4)
+
+
+def test_cell_writes_what_the_report_reads(small, tmp_path):
+    init = tmp_path / "init"
+    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
+    finetune.scratch(small["student"], prepared.classes, 0, init)
+    arguments = (small["data"], small["student"], small["finetune"], 0.5, "scratch", 0, small["out"] / "prepared", init)
+    result, losses = finetune.cell(*arguments, tmp_path / "cell", tmp_path / "m.json")
+    again, _ = finetune.cell(*arguments, tmp_path / "cell2", tmp_path / "m2.json")
+    assert (tmp_path / "m.json").read_bytes() == (tmp_path / "m2.json").read_bytes() and result == again
+    assert xkd.files.digest(tmp_path / "cell") == xkd.files.digest(tmp_path / "cell2")
+    confusion = np.load(tmp_path / "cell" / "confusion.npy")
+    assert confusion.shape == (len(result["streets"]), 16, 16)
+    validation = xkd.prepared.Prepared(small["out"] / "prepared", "val")
+    assert confusion.sum() == sum((validation.labels(i) >= 0).sum() for i in range(len(validation)))
+    assert xkd.load(tmp_path / "cell").config["classes"] == validation.classes
+    assert len(losses) == result["steps"] == 4 and result["frames"] == round(0.5 * len(prepared))
+    assert sum(result["classes_seen"].values()) > 0

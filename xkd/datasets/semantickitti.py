@@ -1,0 +1,159 @@
+"""SemanticKITTI: KITTI odometry sequences with a label for every point (Behley et al. 2019; Geiger et al. 2012).
+
+Layout: `sequences/<seq>/{velodyne/*.bin, labels/*.label, image_2/*.png, image_3/*.png}` and `calib.txt`, `poses.txt`,
+`times.txt`, in the root or in its folder `dataset`. The velodyne has the contract's axes on disk and is the rig, too.
+The world is camera 0's first frame, as in `poses.txt`.
+"""
+
+import numpy as np
+from PIL import Image
+
+from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_floats, same_length, training_ids
+from xkd.errors import XkdError
+from xkd.geometry import invert
+
+CAMERAS = {"image_2": "P2", "image_3": "P3"}
+
+
+class SemanticKitti(Dataset):
+    """Frames of the sequences that are there; a frame's number in its file name is its line in `poses.txt`."""
+
+    kind = "semantickitti"
+
+    def __init__(self, root, split=None):
+        super().__init__(root, split)
+        folder = next((f for f in (root / "dataset" / "sequences", root / "sequences") if f.is_dir()), None)
+        if folder is None:
+            raise XkdError(
+                f"{root}: holds neither dataset/sequences nor sequences, so it is not a SemanticKITTI data set."
+            )
+        self._splits = {f"{number:02d}": name for name, part in self.splits().items() for number in part}
+        wanted = [
+            name for name, part in sorted(self._splits.items()) if split in (None, part) and (folder / name).is_dir()
+        ]
+        self._sequences = {name: Sequence(folder / name) for name in wanted}
+        self._scans = [(name, scan) for name in wanted for scan in self._sequences[name].scans]
+        if not self._scans:
+            raise XkdError(f"{folder}: holds no velodyne scan of split {split or 'train, val or test'}.")
+        self.scenes = [name for name, _ in self._scans]
+        self.camera_names = [c for c in CAMERAS if any(c in s.cameras for s in self._sequences.values())]
+        labels = self.facts()["labels"]
+        self._training = {raw: self.classes.index(c) if c else self.ignore_index for raw, (_, c) in labels.items()}
+
+    def frame(self, i):
+        name, scan = self._scans[i]
+        sequence = self._sequences[name]
+        return Frame(f"{name}/{scan}", name, self._splits[name], i, sequence.time(scan), sequence.pose(scan), self)
+
+    def read_scan(self, i):
+        name, scan = self._scans[i]
+        raw = read_floats(self._sequences[name].path("velodyne", scan, "bin"), 4)
+        return raw[:, :3].copy(), {"intensity": raw[:, 3].copy()}
+
+    def read_labels(self, i):
+        name, scan = self._scans[i]
+        sequence = self._sequences[name]
+        if not sequence.labelled:
+            return None, None
+        path, points = sequence.path("labels", scan, "label"), sequence.path("velodyne", scan, "bin")
+        data = read_bytes(path)
+        same_length(path, len(data) / 4, points, points.stat().st_size // 16)
+        raw = np.frombuffer(data, "<u4")
+        return training_ids(raw & 0xFFFF, self._training, path), (raw >> 16).astype(np.int64)
+
+    def read_cameras(self, i):
+        name, scan = self._scans[i]
+        sequence = self._sequences[name]
+        pose = sequence.pose(scan)
+        return [sequence.camera(camera, scan, pose) for camera in self.camera_names if camera in sequence.cameras]
+
+
+class Sequence:
+    """One sequence's folder: which scans it has, its calibration, its poses."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.scans = sorted(path.stem for path in (folder / "velodyne").glob("*.bin"))
+        self.labelled = (folder / "labels").is_dir()
+        self._calibration = read_calibration(folder / "calib.txt")
+        self._poses = read_table(folder / "poses.txt", 12).reshape(-1, 3, 4)
+        self._times = read_table(folder / "times.txt", 1)[:, 0] if (folder / "times.txt").is_file() else None
+        for file, rows in (("poses.txt", self._poses), ("times.txt", self._times)):
+            missing = [s for s in self.scans if rows is not None and int(s) >= len(rows)]
+            if missing:
+                raise XkdError(f"{folder / file}: has {len(rows)} lines and so none for scan {missing[0]}.")
+        images = {c: next((folder / c).glob("*.png"), None) for c in CAMERAS}
+        self.cameras = {c: None for c, image in images.items() if image}
+        for camera in self.cameras:
+            entry(self._calibration, CAMERAS[camera], folder)
+        self._T_cam0_lidar = four(entry(self._calibration, "Tr", folder))
+
+    def path(self, kind, scan, ending):
+        return self.folder / kind / f"{scan}.{ending}"
+
+    def time(self, scan):
+        """Microseconds from the sequence's start; None without `times.txt`."""
+        return None if self._times is None else round(self._times[int(scan)] * 1e6)
+
+    def pose(self, scan):
+        """T_world_lidar (4, 4): the line of `poses.txt` is camera 0's pose."""
+        return four(self._poses[int(scan)]) @ self._T_cam0_lidar
+
+    def camera(self, name, scan, pose):
+        """P = K [I | t]: the optical centre is off camera 0's by t, which belongs into the extrinsics."""
+        P = self._calibration[CAMERAS[name]]
+        T_cam_cam0 = np.eye(4)
+        T_cam_cam0[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
+        return Camera(
+            name=name, path=self.path(name, scan, "png"), size=self.size(name), timestamp=self.time(scan), K=P[:, :3],
+            T_rig_cam=invert(T_cam_cam0 @ self._T_cam0_lidar), T_world_rig=pose, T_world_lidar=pose,
+        )  # fmt: skip
+
+    def size(self, name):
+        """(H, W) of this camera's images: the calibration does not say, so the first image's header does."""
+        if self.cameras[name] is None:
+            first = min((self.folder / name).glob("*.png"))
+            try:
+                with Image.open(first) as file:
+                    self.cameras[name] = (file.height, file.width)
+            except OSError as error:
+                raise XkdError(f"{first}: cannot be read as an image ({error}).") from error
+        return self.cameras[name]
+
+
+def entry(calibration, key, folder):
+    """One (3, 4) matrix of a calibration. Errors: the line is missing."""
+    if key not in calibration:
+        raise XkdError(f"{folder / 'calib.txt'}: has no line {key}.")
+    return calibration[key]
+
+
+def four(matrix):
+    """(3, 4) -> (4, 4)."""
+    return np.vstack([matrix, [0.0, 0.0, 0.0, 1.0]])
+
+
+def read_calibration(path):
+    """{name: (3, 4)} of `calib.txt`: lines such as `P2: ` and twelve numbers."""
+    lines = [line.partition(":") for line in read_bytes(path).decode().splitlines() if line.strip()]
+    return {name.strip(): floats(values, 12, path, f"line {name}").reshape(3, 4) for name, _, values in lines}
+
+
+def read_table(path, columns):
+    """(lines, columns) float64."""
+    text = read_bytes(path).decode()
+    lines = text.count("\n") + (not text.endswith("\n"))
+    return floats(text, lines * columns, path, f"{lines} lines").reshape(-1, columns)
+
+
+def floats(text, count, path, what):
+    """The `count` numbers of a text. Errors: another count, or something that is no finite number."""
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError as error:
+        raise XkdError(f"{path}: {what}: {error}.") from None
+    if len(values) != count or not np.isfinite(values).all():
+        raise XkdError(
+            f"{path}: {what}: {count} finite numbers were expected and {np.isfinite(values).sum()} are there."
+        )
+    return values

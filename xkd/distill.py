@@ -1,0 +1,98 @@
+"""Stage 3: the student learns to predict frozen image features from the scan alone. No label is read."""
+
+import numpy as np
+import torch
+from torch import nn
+
+import xkd
+from xkd import student as students
+from xkd.augment import augment, crop
+from xkd.errors import XkdError
+from xkd.files import digest
+from xkd.objectives import objective
+from xkd.prepared import Prepared, TeacherFeatures
+from xkd.sparse import collate
+from xkd.train import device, fit, order
+
+
+class Projection(nn.Module):
+    """Student features (P, C) -> (P, D) in the teacher's space: two layers, thrown away after distillation.
+
+    A non-linear head keeps what is particular to the teacher's channels out of the student (CleverDistiller 2025).
+    """
+
+    def __init__(self, inputs, hidden, outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+    def forward(self, features):
+        return self.layers(features)
+
+
+class Pool:
+    """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features)."""
+
+    def __init__(self, data, prepared, teacher, skip=()):
+        """skip: streets that take no part (those kept for tuning)."""
+        names = [data["train"], *data["unlabelled"]]
+        self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
+        self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in skip]
+        self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
+        self.digest = [part.digest for split in self.splits for part in split]
+        if not self.index:
+            raise XkdError(f"{prepared}: no frame is left to distil from.")
+
+    def __len__(self):
+        return len(self.index)
+
+    def batch(self, indices, student, settings, rng):
+        """Frames -> voxels of augmented crops and the pairs that are in them: point (P,) rows of the batch, features (P, D),
+        superpixel (P,) rows of superpixel_features (S, D)."""
+        scans, parts, first, segment = [], [], 0, 0
+        for s, i in (self.index[k] for k in indices):
+            prepared, teacher = self.splits[s]
+            point, superpixel, features = teacher.pairs(i)
+            kept = crop(prepared.points(i), settings["crop"], rng, point)
+            place = np.full(len(prepared.points(i)), -1)
+            place[kept] = np.arange(len(kept))
+            inside = place[point] >= 0
+            means = teacher.superpixels(i)
+            parts.append((place[point[inside]] + first, features[inside], superpixel[inside] + segment, means))
+            scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
+            first, segment = first + len(kept), segment + len(means)
+        names = ("point", "features", "superpixel", "superpixel_features")
+        pairs = {n: torch.from_numpy(np.concatenate(a)) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
+        return collate(scans, student["voxel"], len(student["widths"])), pairs
+
+
+def distill(data, student, settings, seed, prepared, teacher, out, skip=(), label=None):
+    """Distils one student and writes its checkpoint to the folder `out`; returns the losses, one a step.
+
+    data, student, settings: the sections data, student, distill of params.yaml; prepared, teacher: folders of stages 1 and 2.
+    """
+    loss_of_pairs = objective(settings["objective"])
+    pool = Pool(data, prepared, teacher, skip)
+    network = students.build(student | {"classes": pool.classes}, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        projection = Projection(network.dim, settings["hidden"], pool.dim)
+    both = nn.ModuleList([network, projection]).to(device())
+
+    def make(step):
+        frames = order(len(pool), seed, settings["batch"], step)
+        return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step]))
+
+    def loss_of(batch):
+        voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
+        return loss_of_pairs(projection(network.features(voxels)[pairs["point"]]), pairs, settings)
+
+    code = [xkd.ROOT / "xkd" / name for name in CODE]
+    resume = xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest, sorted(skip)], *code) / "distill.pt"
+    losses = fit(both, make, loss_of, settings, resume, label or f"distill-{seed}")
+    students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
+    resume.unlink(missing_ok=True)
+    return losses
+
+
+CODE = ("augment.py", "distill.py", "losses.py", "objectives.py", "prepared.py", "sparse.py", "student.py", "train.py")
+"""The modules whose change makes a half-trained state worthless."""

@@ -1,0 +1,96 @@
+"""Stage 2: a frozen teacher's features at the paired points and averaged over superpixels, as fp16 memory maps."""
+
+import numpy as np
+import torch
+import xkd
+from numpy.lib.format import open_memmap
+
+from xkd.errors import XkdError
+from xkd.files import atomic, digest, write_json
+from xkd.pool import pool
+from xkd.prepare import open_split
+from xkd.prepared import Prepared
+from xkd.progress import progress
+from xkd.teachers import open_teacher, sample
+
+
+def stage_teacher(settings, folder):
+    """The frozen teacher of `params.teacher`, and what is known of its training (None for one that came trained).
+
+    `mini` is trained here, on its own corpus, into `folder`; the others are opened.
+    """
+    if settings["name"] != "mini":
+        return open_teacher({k: v for k, v in settings.items() if k not in OWN}), None
+    from xkd.mini import train_mini
+
+    report = train_mini(xkd.ROOT / settings["corpus"], settings["mini"], settings["seed"], folder)
+    return open_teacher({"name": "mini", "path": folder}), report
+
+
+OWN = ("corpus", "seed", "pairs_per_frame", "mini")
+"""Keys of `params.teacher` that are this stage's and not an opened teacher's."""
+
+
+def extract(teacher, data, prepared, settings, out):
+    """Writes `out/<split>` for every paired split; returns rows (split, pairs, superpixels, dim, MiB).
+
+    teacher: see `xkd.teachers`; settings: pairs_per_frame (at most so many pairs of a frame keep a feature, drawn with `seed`), seed.
+    """
+    names = [data["train"], *data["unlabelled"]]
+    return [_split(teacher, open_split(data, name), Prepared(prepared, name), settings, out) for name in names]
+
+
+@torch.inference_mode()
+def _split(teacher, dataset, prepared, settings, out):
+    chosen = [_choose(prepared, i, settings) for i in range(len(prepared))]
+    offsets = np.concatenate([[0], np.cumsum([len(c) for c in chosen])])
+    starts = np.array([prepared.superpixels(i)[0] for i in range(len(prepared))] + [prepared.superpixels(len(prepared) - 1)[1]])
+    with atomic(out / prepared.split, folder=True) as folder:
+        shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
+        maps = {n: open_memmap(folder / f"{n}.npy", "w+", np.float16, tuple(map(int, s))) for n, s in shapes.items()}
+        point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
+        for i in progress(range(len(prepared)), f"teacher-{prepared.split}"):
+            cameras, rows = dataset[i].cameras, slice(offsets[i], offsets[i + 1])
+            pairs, which = prepared.pairs(i), chosen[i]
+            point[rows], superpixel[rows] = pairs.point[which], pairs.superpixel[which]
+            dense = [f for group in _same_size(cameras) for f in _dense(teacher, group)]
+            features, start = np.empty((len(which), teacher.dim), np.float16), starts[i]
+            for c, camera in enumerate(cameras):
+                here = pairs.camera[which] == c
+                features[here] = sample(dense[c], torch.from_numpy(pairs.pixel[which][here].astype(np.int64)), camera.size)
+                pooled = pool(dense[c], torch.from_numpy(prepared.segments(i, c).astype(np.int64)))
+                maps["superpixel_features"][start : start + len(pooled)] = pooled.numpy()
+                start += len(pooled)
+            maps["features"][rows] = features
+        if not np.isfinite(maps["features"]).all():
+            raise XkdError(f"{dataset.root}: the teacher gave features that are not finite in half precision.")
+        spread = maps["features"][:: max(1, len(point) // 200_000)].astype(np.float64)
+        for name, array in {"point": point, "superpixel": superpixel, "offsets": offsets, "superpixel_offsets": starts}.items():
+            np.save(folder / f"{name}.npy", array)
+        about = {"dim": teacher.dim, "mean": spread.mean(0).tolist(), "std": np.maximum(spread.std(0), 1e-3).tolist()}
+        del maps
+        write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
+        size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20
+    return {"split": prepared.split, "pairs": len(point), "superpixels": int(starts[-1]), "dim": teacher.dim, "MiB": round(size)}
+
+
+def _choose(prepared, i, settings):
+    count = len(prepared.pairs(i).point)
+    keep = min(count, settings["pairs_per_frame"])
+    return np.sort(np.random.default_rng([settings["seed"], i]).choice(count, keep, replace=False))
+
+
+def _same_size(cameras):
+    """The cameras in order, in runs of equal image size: one run is one batch of the teacher."""
+    runs = []
+    for camera in cameras:
+        if runs and runs[-1][-1].size == camera.size:
+            runs[-1].append(camera)
+        else:
+            runs.append([camera])
+    return runs
+
+
+def _dense(teacher, cameras):
+    images = np.stack([camera.image() for camera in cameras])
+    return teacher.dense(cameras, torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).float()

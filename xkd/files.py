@@ -1,0 +1,64 @@
+"""Files that are either whole or not there, and the digests that tell one version from another."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from xkd.errors import XkdError
+
+
+@contextmanager
+def atomic(path, folder=False):
+    """Yields a temporary path beside `path` (a new folder if `folder`), renamed to `path` on success, removed on failure.
+
+    A full disk or a killed process leaves the old file as it was. A folder takes the place of the old one whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    inner = temporary / path.name
+    try:
+        if folder:
+            inner.mkdir()
+        yield inner
+        if folder and path.is_dir():
+            os.replace(path, temporary / "old")
+        os.replace(inner, path)
+    except OSError as error:
+        raise XkdError(f"{path}: cannot be written ({error.strerror or error}); what was there before is untouched.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path, value):
+    """JSON with sorted keys and a last newline, so that equal values are equal bytes."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """The value in a JSON file; a missing or broken file is one sentence."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise XkdError(f"{path}: no such file.") from None
+    except ValueError as error:
+        raise XkdError(f"{path}: is not JSON ({error}).") from None
+
+
+def digest(*parts):
+    """Hex SHA-256 of files (a Path: its bytes; a folder: its files' names and bytes) and of JSON values."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path) and part.is_dir():
+            for file in sorted(p for p in part.rglob("*") if p.is_file()):
+                total.update(str(file.relative_to(part)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+        elif isinstance(part, Path):
+            total.update(hashlib.sha256(part.read_bytes()).digest())
+        else:
+            total.update(json.dumps(part, sort_keys=True).encode() + b"\0")
+    return total.hexdigest()

@@ -1,0 +1,95 @@
+"""Stage 4, one cell of the sweep: (fraction, init, seed) -> a LiDAR-only network trained on that share of the labels."""
+
+import numpy as np
+import torch
+
+import xkd
+from xkd import student as students
+from xkd.augment import augment, crop
+from xkd.errors import XkdError
+from xkd.files import atomic, digest, read_json, write_json
+from xkd.losses import segmentation
+from xkd.metrics import iou
+from xkd.prepared import Prepared
+from xkd.sparse import collate
+from xkd.subsets import subset
+from xkd.train import device, evaluate, fit, order
+
+CODE = ("augment.py", "finetune.py", "losses.py", "prepared.py", "sparse.py", "student.py", "subsets.py", "train.py")
+
+
+def key(fraction, init, seed):
+    """The name of a cell, as in its files: fraction-init-seed."""
+    return f"{fraction:g}-{init}-{seed}"
+
+
+def steps(frames, settings):
+    """Training steps for so many labelled frames: settings.steps = {base, per_root}: base + per_root * sqrt(frames)."""
+    return round(settings["steps"]["base"] + settings["steps"]["per_root"] * frames**0.5)
+
+
+def scratch(student, classes, seed, out):
+    """Writes the init without any pretraining: fresh weights drawn from the seed."""
+    students.save(students.build(student | {"classes": classes}, seed), out, init="scratch", objective="none", seed=seed)
+
+
+def labelled(prepared, skip=()):
+    """Indices of the frames that labels may be drawn from: all but those of the streets in `skip`."""
+    if not prepared.labelled:
+        raise XkdError(f"{prepared.path}: this split has no labels to train on.")
+    return [i for i, scene in enumerate(prepared.scenes) if scene not in skip]
+
+
+def train(prepared, frames, init, student, settings, lr, seed, label):
+    """The network of folder `init`, trained on `frames` of the split; returns it and the losses, one a step."""
+    network = students.build(student | {"classes": prepared.classes}, seed + 1000)
+    students.start_from(network, init)
+    network.to(device())
+    settings = settings | {"lr": lr, "steps": steps(len(frames), settings)}
+
+    def make(step):
+        rng, scans, labels = np.random.default_rng([seed, 3, step]), [], []
+        for i in (frames[k] for k in order(len(frames), seed, settings["batch"], step)):
+            kept = crop(prepared.points(i), settings["crop"], rng)
+            scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
+            labels.append(prepared.labels(i)[kept])
+        return collate(scans, student["voxel"], len(student["widths"])), torch.from_numpy(np.concatenate(labels)).long()
+
+    def loss_of(batch):
+        logits = network(batch[0].to(device()))[1]
+        return segmentation(logits.float(), batch[1].to(device()), settings["lovasz_points"])
+
+    facts = [student, settings, seed, list(map(int, frames)), prepared.digest]
+    parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
+    resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
+    return network, fit(network, make, loss_of, settings, resume, label), resume
+
+
+def cell(data, student, settings, fraction, init, seed, prepared, init_path, out, metrics):
+    """Trains and evaluates one cell; writes the folder `out` (checkpoint, confusion.npy (S, C, C), predictions.npz) and the file
+    `metrics`. Returns (metrics, losses)."""
+    train_set, validation = Prepared(prepared, data["train"]), Prepared(prepared, data["validation"])
+    if not validation.labelled:
+        raise XkdError(f"{validation.path}: this split has no labels to evaluate on.")
+    own = labelled(train_set, data["tuning"])
+    frames = [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
+    lr = settings["lr"][init]
+    network, losses, resume = train(train_set, frames, init_path, student, settings, lr, seed, f"finetune-{key(fraction, init, seed)}")
+    total, streets, guesses = evaluate(network, validation)
+    score = iou(total.sum(0))
+    seen = np.sum([np.bincount(train_set.labels(i)[train_set.labels(i) >= 0], minlength=len(score)) for i in frames], 0)
+    values = [None if np.isnan(v) else round(100 * float(v), 4) for v in score]
+    result = {"miou": round(100 * float(np.nanmean(score)), 4), "fraction": fraction, "init": init, "seed": seed, "lr": lr}
+    result |= {"objective": read_json(init_path / "network.json")["facts"]["objective"], "frames": len(frames)}
+    result |= {"iou": dict(zip(validation.classes, values, strict=True)), "steps": len(losses), "streets": streets}
+    result["classes_seen"] = dict(zip(validation.classes, map(int, seen), strict=True))
+    result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
+    students.save(network, out, init=init, objective=result["objective"], fraction=fraction, seed=seed)
+    shown = np.linspace(0, len(validation) - 1, min(settings["shown"], len(validation))).astype(int)
+    with atomic(out / "confusion.npy") as temporary:
+        np.save(temporary, total)
+    with atomic(out / "predictions.npz") as temporary:
+        np.savez(temporary, frame=shown, **{f"pred_{i}": guesses[i].astype(np.int16) for i in shown})
+    write_json(metrics, result)
+    resume.unlink(missing_ok=True)
+    return result, losses

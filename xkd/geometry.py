@@ -1,0 +1,263 @@
+"""Rigid transforms, camera models, and which point of a sweep lies in which pixel.
+
+Points are metres, pixels are (row, col) with centres at integers, `T_a_b` (4, 4) maps points of frame b into frame a.
+Camera axes: x right, y down, z forward. Models: pinhole (Hartley & Zisserman 6.1), OpenCV's rational and fisheye lenses.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numba import njit
+
+from xkd.errors import XkdError
+
+MODELS = {"pinhole": 0, "opencv": 1, "fisheye": 2}
+MIN_DEPTH = 0.1
+OCCLUSION = {"absolute": 0.3, "relative": 0.08, "cell": 0.4, "reach": 3}
+"""A point is hidden if points nearer by absolute (metres) + relative * its depth lie in its cell, or on both sides.
+
+cell: the cell's edge in mean spacings of the points in the image; reach: how many cells away a side still counts. On
+ray-cast streets with known visibility (32 beams, 1600 x 900; 64 beams, 1241 x 376) 3.5 % and 1.6 % of the points were
+hidden; these values found 60 % and 88 % of those, and also dropped 1.9 % and 1.3 % of all that were visible."""
+
+
+@dataclass
+class Pairs:
+    """P times a point in an image, ordered by camera and then point."""
+
+    point: np.ndarray
+    """(P,) int32 index into the frame's points."""
+    camera: np.ndarray
+    """(P,) int16 index into the frame's cameras."""
+    pixel: np.ndarray
+    """(P, 2) int16 row, col."""
+    depth: np.ndarray
+    """(P,) float32 metres along the optical axis."""
+
+    def __len__(self):
+        return len(self.point)
+
+
+def quaternion_matrix(wxyz):
+    """(w, x, y, z), of any length but 0 -> (3, 3) rotation."""
+    wxyz = np.asarray(wxyz, np.float64)
+    length = math.sqrt(wxyz @ wxyz) if wxyz.shape == (4,) else 0.0
+    if not 0 < length < math.inf:
+        raise XkdError(f"{wxyz.tolist()} is not a quaternion (w, x, y, z).")
+    w, x, y, z = wxyz / length
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def rigid(rotation, translation):
+    """(3, 3) or quaternion (w, x, y, z), and (3,) metres -> (4, 4)."""
+    rotation = np.asarray(rotation, np.float64)
+    T = np.eye(4)
+    T[:3, :3] = rotation if rotation.shape == (3, 3) else quaternion_matrix(rotation)
+    T[:3, 3] = translation
+    return T
+
+
+def invert(T):
+    """(4, 4) -> (4, 4). The full inverse: published rotations are rounded, and a transpose would keep that error."""
+    return np.linalg.inv(T)
+
+
+def transform(T, points):
+    """(4, 4), (N, 3) -> (N, 3) float64."""
+    return np.asarray(points, np.float64) @ T[:3, :3].T + T[:3, 3]
+
+
+def project(points, camera):
+    """(N, 3) LiDAR frame -> (N, 2) float64 pixels (row, col), (N,) float64 depth in metres, (N,) bool in view.
+
+    In view: depth > 0.1 m, nearest pixel inside the image, not so far off the axis that the distortion folds back.
+    Pixels of points at a depth of 0.1 m or less are NaN.
+    """
+    points = np.ascontiguousarray(np.asarray(points).reshape(-1, 3))
+    pixels, depth = np.empty((len(points), 2)), np.empty(len(points))
+    in_view = np.empty(len(points), np.bool_)
+    _project(points, *_numbers(camera), pixels, depth, in_view)
+    return pixels, depth, in_view
+
+
+def pair(frame, cameras=None, occlusion=True, **occluder):
+    """Every point of the frame in every image it falls into -> Pairs.
+
+    cameras: names or positions in `frame.cameras`, None for all. occlusion: drop points that nearer points hide;
+    keywords replace values of `OCCLUSION`. Errors: a camera the frame has not, no point in any image.
+    """
+    unknown = set(occluder) - set(OCCLUSION)
+    if unknown:
+        raise XkdError(f"Occlusion has no setting {min(unknown)!r}; its settings are {', '.join(OCCLUSION)}.")
+    settings = OCCLUSION | occluder
+    points = np.ascontiguousarray(frame.points)
+    names = [camera.name for camera in frame.cameras]
+    parts = []
+    for position in range(len(names)) if cameras is None else sorted({_position(c, names, frame) for c in cameras}):
+        camera = frame.cameras[position]
+        index, pixel, depth = _in_view(points, *_numbers(camera))
+        if occlusion and len(index):
+            seen = _unhidden(
+                pixel,
+                depth,
+                *camera.size,
+                settings["absolute"],
+                settings["relative"],
+                settings["cell"],
+                settings["reach"],
+            )
+            index, pixel, depth = index[seen], pixel[seen], depth[seen]
+        parts.append((index, np.full(len(index), position, np.int16), pixel, depth))
+    if not sum(len(part[0]) for part in parts):
+        raise XkdError(f"Frame {frame.id}: none of its {len(points)} points falls into any of its images.")
+    return Pairs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _position(camera, names, frame):
+    if camera in names:
+        return names.index(camera)
+    if isinstance(camera, int | np.integer) and 0 <= camera < len(names):
+        return int(camera)
+    raise XkdError(f"Frame {frame.id} has no camera {camera!r}; its cameras are {', '.join(names) or 'none'}.")
+
+
+def _numbers(camera):
+    """A camera as the arguments that the kernels take."""
+    if camera.model not in MODELS:
+        raise XkdError(f"Camera {camera.name}: unknown model {camera.model!r}; known models are {', '.join(MODELS)}.")
+    coefficients, limit = _distortion(camera.model, tuple(map(float, camera.distortion)))
+    K = np.ascontiguousarray(camera.K, np.float64)
+    return np.ascontiguousarray(camera.T_cam_lidar), K, MODELS[camera.model], coefficients, limit, *camera.size
+
+
+@cache
+def _distortion(model, coefficients):
+    """(8,) coefficients, zero where not given, and the ray's tangent up to which the distorted radius grows."""
+    most = {"pinhole": 0, "opencv": 8, "fisheye": 4}[model]
+    if len(coefficients) > most:
+        raise XkdError(f"Camera model {model} takes at most {most} distortion coefficients, not {len(coefficients)}.")
+    values = np.zeros(8)
+    values[: len(coefficients)] = coefficients
+    angle = np.linspace(0, np.pi / 2, 2000)[1:-1]
+    if model == "fisheye":
+        radius = angle * (1 + np.polyval([*values[3::-1], 0], angle**2))
+    else:
+        square = np.tan(angle) ** 2
+        k1, k2, _, _, k3, k4, k5, k6 = values
+        with np.errstate(divide="ignore"):
+            scale = np.polyval([k3, k2, k1, 1], square) / np.polyval([k6, k5, k4, 1], square)
+        radius = np.tan(angle) * scale
+    turns = np.flatnonzero(~(np.diff(radius, prepend=0) > 0))
+    return values, float(np.tan(angle[turns[0]])) if len(turns) else math.inf
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pixel(x, y, z, K, model, d, limit):
+    """A point in camera axes -> row, col, and whether the distortion is still one to one there."""
+    a, b = x / z, y / z
+    square = a * a + b * b
+    if model == 1:
+        scale = (1 + square * (d[0] + square * (d[1] + square * d[4]))) / (
+            1 + square * (d[5] + square * (d[6] + square * d[7]))
+        )
+        a, b = (
+            a * scale + 2 * d[2] * a * b + d[3] * (square + 2 * a * a),
+            b * scale + d[2] * (square + 2 * b * b) + 2 * d[3] * a * b,
+        )
+    elif model == 2:
+        radius = math.sqrt(square)
+        if radius > 1e-9:
+            angle = math.atan(radius)
+            s = angle * angle
+            scale = angle * (1 + s * (d[0] + s * (d[1] + s * (d[2] + s * d[3])))) / radius
+            a, b = a * scale, b * scale
+    return K[1, 1] * b + K[1, 2], K[0, 0] * a + K[0, 1] * b + K[0, 2], square <= limit * limit
+
+
+@njit(cache=True, nogil=True)
+def _project(points, T, K, model, d, limit, height, width, pixels, depth, in_view):
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        depth[i] = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        in_view[i] = False
+        pixels[i] = np.nan
+        if depth[i] > MIN_DEPTH:
+            across = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+            down = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+            row, col, valid = _pixel(across, down, depth[i], K, model, d, limit)
+            pixels[i, 0], pixels[i, 1] = row, col
+            in_view[i] = valid and -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5
+
+
+@njit(cache=True, nogil=True)
+def _in_view(points, T, K, model, d, limit, height, width):
+    """The points in view: (P,) int32 index, (P, 2) int16 nearest pixel, (P,) float32 depth."""
+    # Locals: the compiler cannot know that the outputs are not the matrix, and would load it anew for every point.
+    t00, t01, t02, t03 = T[0]
+    t10, t11, t12, t13 = T[1]
+    t20, t21, t22, t23 = T[2]
+    # A pinhole's view is a pyramid: most points can be told off without a division.
+    wide = high = math.inf
+    if model == 0:
+        high = max(abs(K[1, 2] + 1), abs(height - K[1, 2])) / K[1, 1]
+        wide = (max(abs(K[0, 2] + 1), abs(width - K[0, 2])) + abs(K[0, 1]) * high) / K[0, 0]
+    index, depth = np.empty(len(points), np.int32), np.empty(len(points), np.float32)
+    pixel = np.empty((len(points), 2), np.int16)
+    count = 0
+    for i in range(len(points)):
+        x, y, z = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
+        far = t20 * x + t21 * y + t22 * z + t23
+        across = t00 * x + t01 * y + t02 * z + t03
+        down = t10 * x + t11 * y + t12 * z + t13
+        if far > MIN_DEPTH and abs(across) < wide * far and abs(down) < high * far:
+            row, col, valid = _pixel(across, down, far, K, model, d, limit)
+            if valid and -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5:
+                index[count], depth[count] = i, far
+                pixel[count, 0], pixel[count, 1] = math.floor(row + 0.5), math.floor(col + 0.5)
+                count += 1
+    return index[:count].copy(), pixel[:count].copy(), depth[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def _unhidden(pixel, depth, height, width, absolute, relative, cell, reach):
+    """(P,) bool: points that no nearer points hide.
+
+    A surface seen at a grazing angle has nearer points on one side only (the road below, a wall to one side), an
+    occluder all around; so a point is hidden if its own cell holds a nearer point, or cells both above and below it do,
+    or cells both left and right of it.
+    """
+    per_pixel = 1 / max(cell * math.sqrt(height * width / len(depth)), 1.0)
+    rows, cols = int(height * per_pixel) + 1, int(width * per_pixel) + 1
+    nearest = np.full((rows + 2 * reach, cols + 2 * reach), np.inf, np.float32)
+    place = np.empty((len(depth), 2), np.int32)
+    for i in range(len(depth)):
+        r, c = int(pixel[i, 0] * per_pixel) + reach, int(pixel[i, 1] * per_pixel) + reach
+        place[i, 0], place[i, 1] = r, c
+        nearest[r, c] = min(nearest[r, c], depth[i])
+    seen = np.empty(len(depth), np.bool_)
+    for i in range(len(depth)):
+        limit = np.float32(depth[i] - (absolute + relative * depth[i]))
+        r, c = place[i]
+        above = below = left = right = nearest[r, c]
+        for far in range(1, reach + 1):
+            for side in range(-1, 2):
+                above = min(above, nearest[r - far, c + side])
+                left = min(left, nearest[r + side, c - far])
+        if above < limit:
+            for far in range(1, reach + 1):
+                for side in range(-1, 2):
+                    below = min(below, nearest[r + far, c + side])
+        if left < limit:
+            for far in range(1, reach + 1):
+                for side in range(-1, 2):
+                    right = min(right, nearest[r + side, c + far])
+        seen[i] = min(max(above, below), max(left, right)) >= limit
+    return seen

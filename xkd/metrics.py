@@ -1,0 +1,58 @@
+"""How well points are labelled: confusion counts, intersection over union per class, and their mean.
+
+A class that is in neither the truth nor the predictions has no score (NaN): it is left out of the mean, never counted as 0 or 1.
+"""
+
+import numpy as np
+
+from xkd.errors import XkdError
+
+IGNORE = -1
+
+
+def confusion(pred, true, classes):
+    """Counts of points by (true class, predicted class), (C, C) int64: rows are the truth, columns the prediction.
+
+    `pred` and `true` hold class ids of the same shape, `classes` is C or the list of class names. Points whose truth is
+    -1 are left out. An id outside 0..C-1 raises XkdError.
+    """
+    count = classes if isinstance(classes, int | np.integer) else len(classes)
+    pred, true = np.asarray(pred).reshape(-1), np.asarray(true).reshape(-1)
+    if pred.shape != true.shape:
+        raise XkdError(f"{pred.size} predictions for {true.size} labels: one prediction a point is needed.")
+    for what, ids, low in (("prediction", pred, 0), ("label", true, IGNORE)):
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise XkdError(f"{what}s are {ids.dtype}, not integer class ids.")
+        if ids.size and (ids.min() < low or ids.max() >= count):
+            wrong = ids[(ids < low) | (ids >= count)][0]
+            raise XkdError(f"{what} {wrong} is no class: ids go from 0 to {count - 1}.")
+    known = true != IGNORE
+    pairs = true[known].astype(np.int64) * count + pred[known].astype(np.int64)
+    return np.bincount(pairs, minlength=count * count).reshape(count, count)
+
+
+def iou(confusion):
+    """(..., C, C) counts -> (..., C) intersection over union, 0..1: TP / (TP + FP + FN), NaN where all three are zero."""
+    confusion = np.asarray(confusion, dtype=np.float64)
+    if confusion.ndim < 2 or confusion.shape[-1] != confusion.shape[-2]:
+        raise XkdError(f"a confusion matrix is square, this one is {confusion.shape}.")
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = confusion.sum(-1) + confusion.sum(-2) - hit
+    return np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
+
+
+def miou(confusion):
+    """(..., C, C) counts -> (...) mean IoU in percent over the classes that have one; NaN where none has."""
+    scores = iou(confusion)
+    there = ~np.isnan(scores)
+    count = there.sum(-1)
+    total = np.where(there, scores, 0.0).sum(-1)
+    mean = np.divide(100.0 * total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return mean if mean.ndim else float(mean)
+
+
+def shares(confusion):
+    """(C, C) counts -> (C, C) share of each true class's points by predicted class, 0..1; NaN rows for absent classes."""
+    confusion = np.asarray(confusion, dtype=np.float64)
+    rows = confusion.sum(-1, keepdims=True)
+    return np.divide(confusion, rows, out=np.full(confusion.shape, np.nan), where=rows > 0)

@@ -1,0 +1,65 @@
+"""Dense 2D features brought to pixels and superpixels; both see a feature map as bilinear between the centres of its cells.
+
+A map of h x w cells covers its H x W image whole, whatever the image was resized to in between: a pixel (row, column), centres at
+integers, lies at ((row + 0.5) / H, (column + 0.5) / W) of the map. Beyond the outermost cell centres the map is constant.
+"""
+
+import torch
+from torch_scatter import scatter_sum
+
+from xkd.errors import XkdError
+
+
+def sample(features, pixel, size, camera=None):
+    """Features (C, h, w) at `pixel` (P, 2) (row, column; may be fractions) of an image of `size` (H, W) -> (P, C) float32.
+
+    For a batch (B, C, h, w) `camera` (P,) says which map a pixel lies on.
+    """
+    features = features[None] if features.ndim == 3 else features
+    pixel = torch.as_tensor(pixel)
+    if camera is None:
+        if len(features) != 1:
+            raise XkdError(f"sample: {len(features)} feature maps need `camera`, the map that each pixel lies on.")
+        camera = torch.zeros(len(pixel), dtype=torch.long)
+    camera = torch.as_tensor(camera).to(features.device, torch.long)
+    cells = features.permute(0, 2, 3, 1)
+    total = 0
+    for row, column, weight in _taps(pixel.to(features.device), size, features.shape[-2:]):
+        total = total + cells[camera, row, column].float() * weight[:, None]
+    return total
+
+
+def pool(features, segments):
+    """Mean over each superpixel of the features, bilinear at every pixel: (C, h, w), (H, W) ids 0..n-1 -> (n, C) float32.
+
+    Exact without an (H, W, C) array: what each cell weighs in each superpixel is summed first, and does not depend on C.
+    """
+    segments = torch.as_tensor(segments).to(features.device, torch.long)
+    height, width = segments.shape
+    _, h, w = features.shape
+    n = int(segments.max()) + 1
+    pixels = torch.bincount(segments.flatten(), minlength=n)  # raises on negative ids by itself
+    if (pixels == 0).any():
+        raise XkdError(f"pool: superpixel {int((pixels == 0).nonzero()[0])} of 0..{n - 1} has no pixel.")
+    grid = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(features.device)
+    owner = segments.flatten() * (h * w)
+    weights = torch.zeros(n * h * w, device=features.device)
+    for row, column, weight in _taps(grid, (height, width), (h, w)):
+        weights = scatter_sum(weight, owner + row * w + column, out=weights)
+    return (weights.view(n, h * w) @ features.float().flatten(1).T) / pixels[:, None]
+
+
+def _taps(pixel, size, cells):
+    """The four cells around each pixel with their bilinear weights: [(row (P,), column (P,), weight (P,))] * 4."""
+    low, high, part = [], [], []
+    for axis in range(2):
+        at = (pixel[:, axis].float() + 0.5) * (cells[axis] / size[axis]) - 0.5
+        at = at.clamp(0, cells[axis] - 1)
+        low.append(at.long())
+        high.append((low[axis] + 1).clamp(max=cells[axis] - 1))
+        part.append(at - low[axis])
+    return [
+        (i, j, a * b)
+        for i, a in ((low[0], 1 - part[0]), (high[0], part[0]))
+        for j, b in ((low[1], 1 - part[1]), (high[1], part[1]))
+    ]

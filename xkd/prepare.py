@@ -1,0 +1,94 @@
+"""Stage 1: frames of a data set -> scans, labels, 2D-3D pairs and superpixels in flat arrays that open as memory maps."""
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+import xkd
+from xkd.errors import XkdError
+from xkd.files import atomic, digest, write_json
+from xkd.geometry import pair
+from xkd.progress import progress
+from xkd.superpixels import segment
+
+
+def open_split(data, split):
+    """The data set of `params.data` for one of its splits; a relative root hangs on the checkout."""
+    return xkd.open_dataset(data["kind"], xkd.ROOT / data["root"], split, **data.get("options", {}))
+
+
+def splits(data):
+    """Split name -> whether its images are needed: the labelled and the unlabelled log are paired, validation is not."""
+    wanted = {data["train"]: True} | {split: True for split in data["unlabelled"]}
+    if data["validation"] in wanted:
+        raise XkdError(f"params.yaml: data.validation {data['validation']!r} is also used for training.")
+    return wanted | {data["validation"]: False}
+
+
+def prepare(data, settings, out):
+    """Writes one folder a split under `out`; returns a list of rows (one a split) that say what is in it.
+
+    data: kind, root, train, validation, unlabelled (list of splits), options; settings: superpixels, compactness, occlusion.
+    """
+    return [_split(open_split(data, split), split, paired, settings, out) for split, paired in splits(data).items()]
+
+
+def _split(dataset, split, paired, settings, out):
+    if len(dataset) == 0:
+        raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
+    with ThreadPoolExecutor(os.cpu_count()) as pool, atomic(out / split, folder=True) as folder:
+        frames = pool.map(lambda i: _frame(dataset[i], paired, settings), range(len(dataset)))
+        frames = list(progress(frames, f"prepare-{split}", len(dataset)))
+        parts = [frame.pop("arrays") for frame in frames]
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "segments"}
+        arrays["offsets"] = _offsets([frame["points"] for frame in frames])
+        if paired:
+            arrays["pair_offsets"] = _offsets([frame["pairs"] for frame in frames])
+            arrays["superpixel_offsets"] = start = _offsets([frame["superpixels"] for frame in frames])
+            arrays["pair_superpixel"] += np.repeat(start[:-1], [frame["pairs"] for frame in frames])
+            images = [image for part in parts for image in part["segments"]]
+            arrays["segment_offsets"] = _offsets([len(image) for image in images])
+            (folder / "segments.bin").write_bytes(b"".join(images))
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        labelled = any(frame["labelled"] for frame in frames)
+        about = {"frames": frames, "classes": list(dataset.classes), "colours": np.asarray(dataset.colours).tolist()}
+        about |= {"cameras": list(dataset.camera_names), "labelled": labelled, "paired": paired}
+        write_json(folder / "frames.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
+    row = {"split": split, "frames": len(frames), "streets": len({frame["scene"] for frame in frames})}
+    row |= {"points": int(arrays["offsets"][-1]), "labelled": labelled}
+    return row | ({"pairs": int(arrays["pair_offsets"][-1]), "superpixels": int(start[-1])} if paired else {})
+
+
+def _frame(frame, paired, settings):
+    points = frame.points
+    labels = np.full(len(points), -1, np.int16) if frame.labels is None else frame.labels.astype(np.int16)
+    intensity = frame.attributes.get("intensity", np.zeros(len(points), np.float32))
+    about = {"id": frame.id, "scene": frame.scene, "points": len(points), "labelled": frame.labels is not None}
+    arrays = {"points": points, "intensity": intensity.astype(np.float32), "labels": labels}
+    if paired:
+        pairs = pair(frame, occlusion=settings["occlusion"])
+        maps = [segment(camera.image(), settings["superpixels"], settings["compactness"]) for camera in frame.cameras]
+        start = _offsets([int(m.max()) + 1 for m in maps])
+        superpixel = np.empty(len(pairs.point), np.int64)
+        for c, m in enumerate(maps):
+            here = pairs.camera == c
+            superpixel[here] = start[c] + m[pairs.pixel[here, 0], pairs.pixel[here, 1]]
+        arrays |= {"pair_point": pairs.point.astype(np.int32), "pair_camera": pairs.camera.astype(np.int16)}
+        arrays |= {"pair_pixel": pairs.pixel.astype(np.int16), "pair_superpixel": superpixel}
+        arrays["segments"] = [_png(m) for m in maps]
+        about |= {"pairs": len(pairs.point), "superpixels": int(start[-1]), "seen": len(np.unique(pairs.point))}
+    return about | {"arrays": arrays}
+
+
+def _png(segments):
+    buffer = io.BytesIO()
+    Image.fromarray(segments.astype(np.uint16)).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def _offsets(counts):
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])

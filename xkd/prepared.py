@@ -1,0 +1,115 @@
+"""What the prepare and teacher stages leave behind, opened as memory maps: scans, labels, pairs, superpixels, features."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xkd.errors import XkdError
+from xkd.files import read_json
+
+ARRAYS = ("points", "intensity", "labels", "offsets")
+PAIRED = ("pair_point", "pair_camera", "pair_pixel", "pair_superpixel", "pair_offsets", "superpixel_offsets")
+
+
+@dataclass
+class FramePairs:
+    """The pairs of one frame: `point (P,)` its index in the scan, `camera (P,)`, `pixel (P, 2)` (row, col), `superpixel (P,)` its
+    index in the split."""
+
+    point: np.ndarray
+    camera: np.ndarray
+    pixel: np.ndarray
+    superpixel: np.ndarray
+
+
+def _array(path):
+    try:
+        return np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise XkdError(f"{path}: no such file; run the prepare and teacher stages first.") from None
+    except ValueError as error:
+        raise XkdError(f"{path}: cannot be read as an array ({error}).") from None
+
+
+class Prepared:
+    """One split of `out/prepared`. `frames` [{id, scene, points}], `scenes` (one a frame), `classes`, `colours (C, 3)`."""
+
+    def __init__(self, path, split):
+        self.path, self.split = Path(path) / split, split
+        about = read_json(self.path / "frames.json")
+        self.frames, self.classes, self.cameras = about["frames"], about["classes"], about["cameras"]
+        self.colours, self.labelled, self.paired = np.array(about["colours"], np.uint8), about["labelled"], about["paired"]
+        self.digest = about["digest"]
+        self.scenes = [frame["scene"] for frame in self.frames]
+        self._maps = {name: _array(self.path / f"{name}.npy") for name in ARRAYS + PAIRED * self.paired}
+        if self.paired:
+            self._segments = np.memmap(self.path / "segments.bin", np.uint8, "r")
+            self._segment_offsets = _array(self.path / "segment_offsets.npy")
+
+    def __len__(self):
+        return len(self.frames)
+
+    def _part(self, name, i, offsets="offsets"):
+        start, stop = self._maps[offsets][i : i + 2]
+        return self._maps[name][start:stop]
+
+    def points(self, i):
+        """(N, 3) float32 metres, LiDAR frame of the contract."""
+        return self._part("points", i)
+
+    def intensity(self, i):
+        """(N,) float32, 0..1."""
+        return self._part("intensity", i)
+
+    def labels(self, i):
+        """(N,) int16 training ids, -1 = ignore; all -1 where the split has no labels."""
+        return self._part("labels", i)
+
+    def pairs(self, i):
+        """`FramePairs` of frame i; only of a split that was prepared with its images."""
+        if not self.paired:
+            raise XkdError(f"{self.path}: this split was prepared without its images and has no pairs.")
+        return FramePairs(*(self._part(name, i, "pair_offsets") for name in PAIRED[:4]))
+
+    def superpixels(self, i):
+        """The range (start, stop) of frame i's superpixels within the split."""
+        return tuple(int(v) for v in self._maps["superpixel_offsets"][i : i + 2])
+
+    def segments(self, i, camera):
+        """(H, W) uint16 superpixel map of one image; ids count from 0 in each image."""
+        which = i * len(self.cameras) + camera
+        start, stop = self._segment_offsets[which : which + 2]
+        return np.array(Image.open(io.BytesIO(self._segments[start:stop].tobytes())))
+
+
+class TeacherFeatures:
+    """One split of `out/teacher`: frozen image features at the points and per superpixel, standardised per channel.
+
+    Standardised: the common mean of all features says nothing about a point, and would make every cosine close to 1.
+    """
+
+    def __init__(self, path, split, reference=None):
+        """`reference`: the split whose mean and spread are used for all, so that a feature means the same everywhere."""
+        self.path = Path(path) / split
+        about, scale = read_json(self.path / "features.json"), read_json(Path(path) / (reference or split) / "features.json")
+        self.dim, self.digest = about["dim"], about["digest"] + scale["digest"]
+        self._mean, self._scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
+        names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")
+        self._maps = {name: _array(self.path / f"{name}.npy") for name in names}
+
+    def pairs(self, i):
+        """point (P,) index in the scan, superpixel (P,) index within the frame, features (P, C) float32."""
+        start, stop = self._maps["offsets"][i : i + 2]
+        own = self._maps["superpixel"][start:stop] - self._maps["superpixel_offsets"][i]
+        return self._maps["point"][start:stop], own, self._standard(self._maps["features"][start:stop])
+
+    def superpixels(self, i):
+        """(S, C) float32 mean features of frame i's superpixels."""
+        start, stop = self._maps["superpixel_offsets"][i : i + 2]
+        return self._standard(self._maps["superpixel_features"][start:stop])
+
+    def _standard(self, features):
+        return (features.astype(np.float32) - self._mean) * self._scale

@@ -1,0 +1,136 @@
+"""spconv, opened once and in the right way for this machine, and the voxels it works on.
+
+Without a GPU spconv's table of CUDA kernels is of no use and costs five seconds of every process; spconv skips it in its own
+CPU-only builds, so the same switch is set before its first import, and its C++ convolution is given an empty table, because the
+Python one beside it asks for a CUDA stream. The CPU path needs `ConvAlgo.Native` and no bias.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numba import njit
+
+from xkd.errors import XkdError
+
+if not torch.cuda.is_available():
+    import spconv.cppconstants
+
+    spconv.cppconstants.CPU_ONLY_BUILD = True
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)
+    import spconv.pytorch as spconv
+    from spconv.core import ConvAlgo
+    from spconv.pytorch.conv import SparseConvolution
+if not torch.cuda.is_available():
+    from spconv.core_cc.csrc.sparse.convops.gemmops import GemmTunerSimple
+    from spconv.pytorch import ops
+
+    ops.GEMM_CPP = GemmTunerSimple([])
+
+__all__ = ["ConvAlgo", "SparseConvolution", "Voxels", "collate", "spconv", "voxelise"]
+
+INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
+"""What the network is given of a point; a voxel gets the mean over its points."""
+
+REACH = 1 << 20
+
+
+@dataclass
+class Voxels:
+    """A batch of scans as voxels. `coordinates (V, 4)` int32 (scan, z, y, x); `features (V, 6)`; `inverse (N,)` the voxel of each
+    point; `inputs (N, 6)` the points' own features; `shape` (z, y, x) of the grid; `scan (N,)` which scan a point is of."""
+
+    coordinates: torch.Tensor
+    features: torch.Tensor
+    inverse: torch.Tensor
+    inputs: torch.Tensor
+    scan: torch.Tensor
+    shape: tuple
+    scans: int
+
+    def to(self, device):
+        """The same batch on a device."""
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, torch.Tensor)}
+        return Voxels(**moved, shape=self.shape, scans=self.scans)
+
+
+@njit(cache=True, nogil=True)
+def _voxelise(points, intensity, size):
+    """Cells of a scan in the order of their first point: cells (V, 3) int64, inverse (N,), counts (V,), inputs (N, 6)."""
+    n = len(points)
+    slots = 16
+    while slots < 2 * n:
+        slots *= 2
+    table = np.full(slots, -1, np.int64)
+    keys = np.empty(n, np.int64)
+    cells = np.empty((n, 3), np.int64)
+    inverse = np.empty(n, np.int64)
+    counts = np.zeros(n, np.int64)
+    inputs = np.empty((n, 6), np.float32)
+    used = 0
+    for i in range(n):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        cx, cy, cz = np.floor(x / size), np.floor(y / size), np.floor(z / size)
+        inputs[i, 0] = intensity[i]
+        inputs[i, 1] = z * 0.25
+        inputs[i, 2] = np.sqrt(x * x + y * y) * 0.04
+        inputs[i, 3] = x / size - cx - 0.5
+        inputs[i, 4] = y / size - cy - 0.5
+        inputs[i, 5] = z / size - cz - 0.5
+        key = (np.int64(cx) + 1048576) | ((np.int64(cy) + 1048576) << 21) | ((np.int64(cz) + 1048576) << 42)
+        slot = (key * -7046029254386353131 >> 20) & (slots - 1)
+        while table[slot] >= 0 and keys[table[slot]] != key:
+            slot = (slot + 1) & (slots - 1)
+        if table[slot] < 0:
+            table[slot] = used
+            keys[used] = key
+            cells[used, 0], cells[used, 1], cells[used, 2] = np.int64(cx), np.int64(cy), np.int64(cz)
+            used += 1
+        inverse[i] = table[slot]
+        counts[table[slot]] += 1
+    return cells[:used].copy(), inverse, counts[:used].copy(), inputs
+
+
+@njit(cache=True, nogil=True)
+def _mean(inputs, inverse, counts):
+    total = np.zeros((len(counts), inputs.shape[1]), np.float32)
+    for i in range(len(inverse)):
+        for k in range(inputs.shape[1]):
+            total[inverse[i], k] += inputs[i, k]
+    for v in range(len(counts)):
+        for k in range(inputs.shape[1]):
+            total[v, k] /= counts[v]
+    return total
+
+
+def voxelise(points, intensity, size):
+    """(N, 3) points in metres and (N,) intensity -> cells (V, 3) int64 (x, y, z), inverse (N,), features (V, 6), inputs (N, 6).
+
+    Cells are `floor(point / size)`, each once. Errors: no point, a point that is not finite or is out of the index's reach.
+    """
+    points = np.ascontiguousarray(points, np.float32)
+    if len(points) == 0:
+        raise XkdError("A scan without points cannot be turned into voxels.")
+    reach = np.abs(points).max()
+    if not reach < REACH * size:
+        raise XkdError(f"A point at {reach} m cannot be turned into voxels of {size} m: points are finite and below {REACH * size:.0f} m.")
+    cells, inverse, counts, inputs = _voxelise(points, np.ascontiguousarray(intensity, np.float32), float(size))
+    return cells, inverse, _mean(inputs, inverse, counts), inputs
+
+
+def collate(scans, size, levels):
+    """A list of (points (N, 3), intensity (N,)) -> `Voxels`. The grid starts at a multiple of the coarsest cell, so that where a
+    cell lies within its coarser cells depends on the scan alone and never on its neighbours in the batch."""
+    coarse = 2 ** (levels - 1)
+    parts, start = [], 0
+    for b, (points, intensity) in enumerate(scans):
+        cells, inverse, features, inputs = voxelise(points, intensity, size)
+        cells -= cells.min(0) // coarse * coarse
+        index = np.concatenate([np.full((len(cells), 1), b), cells[:, ::-1]], 1).astype(np.int32)
+        parts.append((index, features, inverse + start, inputs, np.full(len(inverse), b)))
+        start += len(cells)
+    index, features, inverse, inputs, scan = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    shape = tuple(int(-(-(extent + 1) // coarse) * coarse) for extent in index[:, 1:].max(0))
+    return Voxels(*(torch.from_numpy(a) for a in (index, features, inverse, inputs, scan)), shape, len(scans))

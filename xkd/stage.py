@@ -1,0 +1,234 @@
+"""Runs one notebook as one stage of the pipeline: `python -m xkd.stage NOTEBOOK OUTPUT [-p name value ...]`.
+
+Papermill executes the notebook; this adds what a versioned pipeline needs: parameters checked by name, progress that is
+seen while it runs, an executed notebook with the same bytes whenever the results are the same, and one sentence when it
+fails.
+"""
+
+import argparse
+import ast
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+import xkd
+from xkd import XkdError
+from xkd.files import atomic
+
+COMPLETE = re.compile(r"\] (\d+)/\1 ")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+VOLATILE = [(re.compile(r"\bipykernel_\d+\b"), "ipykernel"), (re.compile(r"\bat 0x[0-9a-f]{6,}"), "at 0x0")]
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m xkd.stage", description="Runs one parameterised notebook.")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path, help="where the executed notebook goes")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given",
+                        help="a parameter of the notebook; the value is YAML")
+    options = parser.parse_args(arguments)
+    try:
+        run(options.notebook, options.output, {name: parse(name, value) for name, value in options.given})
+    except XkdError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{options.notebook.name}: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(notebook, output, given, root=None):
+    """Executes `notebook` with ROOT/params.yaml and `given` (dict name -> value); writes `output` whole or not at all.
+
+    A section of params.yaml is passed if the cell tagged `parameters` names it. Raises XkdError for a parameter that
+    the cell does not name, and for a cell that fails.
+    """
+    root = Path(root or xkd.ROOT)
+    names = parameter_names(notebook)
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise XkdError(f"no parameter {unknown[0]!r} in {notebook}: it has {', '.join(names)}.")
+    parameters = {name: value for name, value in read_params(root / "params.yaml").items() if name in names} | given
+
+    partial = root / "out" / "log" / f"failed-{label(output, root)}.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    start = time.time()
+    with followed(partial.parent):
+        executed = execute(notebook, partial, parameters, root)
+    with atomic(output) as temporary:
+        temporary.write_text(stable(executed))
+    partial.unlink(missing_ok=True)
+    line = {"notebook": Path(notebook).name, "output": label(output, root), "seconds": round(time.time() - start, 2)}
+    with (partial.parent / "times.jsonl").open("a") as times:
+        times.write(json.dumps(line) + "\n")
+
+
+def execute(notebook, partial, parameters, root):
+    """The executed notebook (a dict of nbformat 4). `partial` receives it as far as it came."""
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    # jsonschema imports a URI grammar that takes a second to compile and that no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    name = Path(notebook).name
+    with tempfile.TemporaryDirectory(prefix="xkd-") as folder:
+        # The kernel sees this checkout's package, also where another is the installed one, and nobody's start-up files.
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.environ["IPYTHONDIR"] = folder
+        # Local sockets: no open ports, and no warning about them.
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+        try:
+            return papermill.execute_notebook(
+                notebook, partial, parameters, kernel_name="python3", language="python", progress_bar=False,
+                start_timeout=300, config=config,
+            )
+        except papermill.PapermillExecutionError as error:
+            said = error.evalue if error.ename == "XkdError" else COLOUR.sub("", "\n".join(error.traceback))
+            raise XkdError(f"{name}: {said}\n(as far as it came: {partial})") from None
+        except DeadKernelError:
+            raise XkdError(f"{name}: its kernel was killed, most often for want of memory ({partial}).") from None
+
+
+def parameter_names(notebook):
+    """Names assigned in the cell tagged `parameters`, in order. Raises XkdError if there is no such cell."""
+    try:
+        cells = json.loads(Path(notebook).read_text())["cells"]
+    except OSError as error:
+        raise XkdError(f"{notebook}: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise XkdError(f"{notebook}: is not a notebook.") from None
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if not tagged:
+        raise XkdError(f"{notebook}: no cell is tagged `parameters`, so its parameters could not be set.")
+    tree = ast.parse("".join(tagged[0]["source"]))
+    targets = [target for node in tree.body for target in getattr(node, "targets", [getattr(node, "target", None)])]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def read_params(path):
+    """The sections of a params.yaml, checked for numbers that YAML reads as text."""
+    try:
+        params = yaml.safe_load(Path(path).read_text()) or {}
+    except OSError as error:
+        raise XkdError(f"{path}: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise XkdError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(params, dict):
+        raise XkdError(f"{path}: should hold named sections.")
+    return checked(params, path)
+
+
+def parse(name, text):
+    """The value of `-p name text`, read as YAML."""
+    try:
+        return checked(yaml.safe_load(text), f"-p {name}")
+    except yaml.YAMLError:
+        raise XkdError(f"-p {name} {text}: the value is not YAML.") from None
+
+
+def checked(value, where):
+    """`value` itself; XkdError for a `1e-3` anywhere in it, which YAML 1.1 reads as a string."""
+    if isinstance(value, dict):
+        return {key: checked(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [checked(item, where) for item in value]
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        raise XkdError(f"{where}: {value} is text to YAML; write {float(value):.15f}".rstrip("0") + " instead.")
+    return value
+
+
+def label(output, root):
+    """A name for the run that writes `output`: its path under out/, in one word."""
+    path = Path(output).resolve()
+    for base in (root / "out", root):
+        if path.is_relative_to(base.resolve()):
+            return "-".join(path.relative_to(base.resolve()).with_suffix("").parts)
+    return path.stem
+
+
+def stable(notebook):
+    """JSON text of an executed notebook without what differs between equal runs: times, made-up ids, addresses."""
+    import nbformat
+
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    parameters = notebook["metadata"].pop("papermill", {}).get("parameters", {})
+    notebook["metadata"]["papermill"] = {"parameters": parameters}
+    for number, cell in enumerate(notebook["cells"]):
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+        if "injected-parameters" in cell["metadata"].get("tags", []) or "id" not in cell:
+            cell["id"] = f"cell-{number}"
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = steady(output["text"])
+            if "text/plain" in output.get("data", {}):
+                output["data"]["text/plain"] = steady(output["data"]["text/plain"])
+    return nbformat.writes(notebook) + "\n"
+
+
+def steady(text):
+    """Text without process numbers and memory addresses."""
+    for pattern, replacement in VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+@contextmanager
+def followed(folder, every=0.5, gap=10.0):
+    """While the body runs, prints what `xkd.progress` writes to `folder`/*.log.
+
+    Ends the run if it was started by DVC and DVC was killed: an orphan would go on writing beside the next run.
+    """
+    ends = {path: path.stat().st_size for path in folder.glob("*.log")}
+    told = {}
+    stop, parent = threading.Event(), os.getppid()
+    screen = sys.stderr.isatty()
+
+    def show():
+        for path in sorted(folder.glob("*.log")):
+            end = ends.get(path, 0)
+            if path.stat().st_size <= end:
+                continue
+            with path.open() as file:
+                file.seek(end)
+                lines = file.read().splitlines()
+                ends[path] = file.tell()
+            last, done = lines[-1], bool(COMPLETE.search(lines[-1]))
+            # On a screen one line is rewritten; in a log a line now and then is enough.
+            if screen or done or time.monotonic() - told.get(path, -gap) >= gap:
+                told[path] = time.monotonic()
+                text, end = (f"\r{last}\033[K", "\n" if done else "") if screen else (last, "\n")
+                print(text, end=end, file=sys.stderr, flush=True)
+
+    def watch():
+        while not stop.wait(every):
+            show()
+            if os.environ.get("DVC_STAGE") and os.getppid() != parent:
+                os._exit(1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The training loop that distillation and fine-tuning share: one schedule, one way to stop and go on, one way to evaluate."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from xkd.errors import XkdError
+from xkd.files import atomic
+from xkd.metrics import confusion
+from xkd.progress import progress
+from xkd.sparse import collate
+
+AHEAD = 3
+
+
+def device():
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def order(count, seed, batch, step):
+    """The frames of a batch: every epoch is a permutation drawn from (seed, epoch), so that any step can be asked for alone."""
+    start = step * batch
+    places = np.arange(start, start + batch)
+    epochs = {epoch: np.random.default_rng([seed, 1, epoch]).permutation(count) for epoch in np.unique(places // count)}
+    return [int(epochs[place // count][place % count]) for place in places]
+
+
+def rate(step, steps, peak, warmup):
+    """Learning rate of a step: linear warm-up over `warmup` (a share of the steps), then a half cosine to zero."""
+    done = (step + 1) / steps
+    if done < warmup:
+        return peak * done / warmup
+    return peak * 0.5 * (1 + np.cos(np.pi * (done - warmup) / (1 - warmup)))
+
+
+def ahead(make, start, stop):
+    """make(step) for each step, made in a second thread while the network works on the one before."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(make, step) for step in range(start, min(start + AHEAD, stop))]
+        for step in range(start, stop):
+            yield step, waiting.pop(0).result()
+            if step + AHEAD < stop:
+                waiting.append(pool.submit(make, step + AHEAD))
+
+
+def fit(network, make, loss_of, settings, resume, label):
+    """Trains all parameters of `network` in place; returns the losses, one a step.
+
+    make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
+    clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes) until the caller
+    removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error.
+    """
+    groups = [{"params": [p for p in network.parameters() if p.requires_grad]}]
+    optimiser = torch.optim.AdamW(groups, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
+    losses, steps = [], settings["steps"]
+    if resume.exists():
+        state = torch.load(resume, map_location=device(), weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        losses = state["losses"]
+    network.train()
+    saved = time.monotonic()
+    for step, batch in progress(ahead(make, len(losses), steps), label, steps - len(losses)):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, steps, settings["lr"], settings["warmup"])
+        with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+            loss = loss_of(batch)
+        if not torch.isfinite(loss):
+            raise XkdError(f"{label}: the loss at step {step} is {loss.item()}; a lower learning rate than {settings['lr']} may help.")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings["clip"])
+        optimiser.step()
+        losses.append(loss.item())
+        if time.monotonic() - saved > settings["save_every"]:
+            saved = time.monotonic()
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
+            with atomic(resume) as temporary:
+                torch.save(state, temporary)
+    return losses
+
+
+@torch.inference_mode()
+def predict(student, prepared, indices=None, batch=4):
+    """Yields (frame index, (N,) int64 predicted class ids) over the frames of a split, whole scans, no augmentation."""
+    student.eval()
+    indices = list(range(len(prepared)) if indices is None else indices)
+    groups = [indices[i : i + batch] for i in range(0, len(indices), batch)]
+    config = student.config
+
+    def make(k):
+        scans = [(prepared.points(i), prepared.intensity(i)) for i in groups[k]]
+        return collate(scans, config["voxel"], len(config["widths"]))
+
+    for k, voxels in ahead(make, 0, len(groups)):
+        guess = student(voxels.to(device()))[1].argmax(1).cpu().numpy()
+        scan = voxels.scan.numpy()
+        yield from ((i, guess[scan == b]) for b, i in enumerate(groups[k]))
+
+
+def evaluate(student, prepared, indices=None):
+    """Confusion matrices (S, C, C) int64 of a split's streets (rows truth), the streets' names in that order, and the predictions."""
+    indices = list(range(len(prepared)) if indices is None else indices)
+    streets = sorted({prepared.scenes[i] for i in indices})
+    total = np.zeros((len(streets), len(prepared.classes), len(prepared.classes)), np.int64)
+    guesses = {}
+    for i, guess in predict(student, prepared, indices):
+        guesses[i] = guess
+        total[streets.index(prepared.scenes[i])] += confusion(guess, prepared.labels(i), len(prepared.classes))
+    return total, streets, guesses

@@ -1,0 +1,175 @@
+"""What the report says: its tables as rows of text and its sentences, all from the numbers of the summary."""
+
+from xkd.palette import share, styles
+
+TEACHERS = {
+    "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, another camera), "
+    "then frozen; it never saw an image or a label of the LiDAR data set",
+    "transformers": "a pre-trained vision model, taken frozen; what it was trained on is said by its own model card, and pixel "
+    "labels in its training count as labels too",
+    "random": "the architecture of the small 2D network with weights that were never trained: a control",
+    "features": "features that were computed beforehand by a network outside this pipeline; if that network was trained with "
+    "pixel labels, they are a supervised prior",
+}
+
+
+def points(value):
+    """Differences and scores as they are quoted: two decimals; '-' where there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def signed(value):
+    return "–" if value is None else f"{value:+.2f}"
+
+
+def interval(row):
+    return "–" if row["low"] is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
+def headline(summary):
+    """Sentences on what was found: at each fraction, the gain, its interval, and whether it can be told from zero."""
+    sentences = []
+    for init, rows in summary["differences"].items():
+        name = styles([init])[init].name
+        saved = {row["fraction"]: row for row in summary["labels_saved"][init]}
+        for row in rows:
+            verdict = "no interval, for want of a second seed"
+            if row["low"] is not None:
+                clear = row["low"] > 0 or row["high"] < 0
+                verdict = f"95 % interval {interval(row)}" + ("" if clear else ", which includes zero")
+            text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch ({verdict}"
+            text += f", {row['n']} seeds)."
+            if (factor := saved[row["fraction"]]["factor"]) is not None and factor > 1:
+                text += f" Scratch reaches that score with about {factor:g} times the labels."
+            sentences.append(text)
+    return sentences or ["Nothing to compare: there is no pair of a baseline run and another with the same seed."]
+
+
+def main_table(summary):
+    """Header and rows (lists of str): one row a (fraction, init), the paired difference beside it."""
+    header = ["labels", "frames", "start", "mIoU mean (%)", "sd", "n", "one run ± (streets)", "difference", "95 % interval"]
+    rows = []
+    for score in summary["scores"]:
+        found = [d for d in summary["differences"].get(score["init"], []) if d["fraction"] == score["fraction"]]
+        difference = [signed(found[0]["mean"]), interval(found[0])] if found else ["", ""]
+        frames = " or ".join(str(n) for n in score["frames"])
+        name = styles([score["init"]])[score["init"]].name
+        numbers = [points(score["mean"]), points(score["sd"]), str(score["n"]), points(score["street_error"])]
+        rows.append([share(score["fraction"]), frames, name, *numbers, *difference])
+    return header, rows
+
+
+def class_table(summary):
+    """Per class, at the smallest fraction and at all: IoU of each init and the paired difference."""
+    ends = sorted({summary["fractions"][0], summary["fractions"][-1]})
+    header = ["class"]
+    for fraction in ends:
+        header += [f"{styles([init])[init].name}, {share(fraction)}" for init in summary["inits"]]
+        header += [f"difference {share(fraction)}" for _ in summary["differences"]]
+    rows = []
+    for row in summary["classes"]:
+        line = [row["name"].replace("_", " ")]
+        for fraction in ends:
+            line += [points(pick(row["iou"][init], fraction, "mean")) for init in summary["inits"]]
+            for init in summary["differences"]:
+                found = [d for d in row["difference"][init] if d["fraction"] == fraction]
+                line.append(f"{signed(found[0]['mean'])} {interval(found[0])}" if found else "–")
+        rows.append(line)
+    return header, rows
+
+
+def pick(rows, fraction, key):
+    return next((row[key] for row in rows if row["fraction"] == fraction), None)
+
+
+def coverage_table(summary):
+    """One row a label subset: how many classes it has points of, and which it has none of."""
+    header = ["labels", "seed", "frames", "classes with points", "classes without"]
+    rows = []
+    for row in summary["coverage"]:
+        there = f"{len(row['points']) - len(row['missing'])} of {len(row['points'])}"
+        missing = ", ".join(name.replace("_", " ") for name in row["missing"]) or "none"
+        rows.append([share(row["fraction"]), str(row["seed"]), str(row["frames"]), there, missing])
+    return header, rows
+
+
+def method(summary):
+    """How the numbers came about, as a list of sentences."""
+    streets = summary["streets"]
+    sentences = [
+        "Each seed has its own label subset and its own distillation; both starts of a seed are fine-tuned on the same frames.",
+        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions, plus the "
+        f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
+        if summary["street_variance"]
+        else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
+        "streets cannot be estimated, so it is too narrow.",
+        "Intervals by class have the same form; with so many classes, expect one in twenty to exclude zero by chance.",
+        f"Rounding: {summary['rounding']}.",
+    ]
+    given = summary.get("setting", {}).get("parameters", {})
+    return [data_text(given.get("data", {})), teacher_text(given.get("teacher", {})), *tuning_text(summary), *sentences]
+
+
+def data_text(data):
+    """What the numbers were measured on."""
+    if not data:
+        return "Data: not stated, no parameters were given."
+    root = str(data.get("root", "?"))
+    made = root.startswith(("data/", "out/smoke/data/"))
+    what = "the embedded made data set (python -m xkd.sim), not recorded on any road" if made else f"the folder {root}"
+    return f"Data: {what}; read as {data.get('kind', '?')} from {root}."
+
+
+def teacher_text(teacher):
+    """How the teacher came by its knowledge."""
+    name = teacher.get("name")
+    if not name:
+        return "Teacher: not stated, no parameters were given."
+    return f"Teacher `{name}`: {TEACHERS.get(name, 'of a kind this report has no words for; see the parameters below')}."
+
+
+def tuning_text(summary):
+    """The labels used in all, the search for learning rates, and whether the runs had converged: from the tuning record."""
+    record = (summary.get("setting") or {}).get("tuning")
+    if not record:
+        return [
+            "Tuning: there is no tuning record (docs/tuning.json), so neither the labels spent on tuning nor the convergence "
+            "of the runs can be stated."
+        ]
+    sentences = []
+    if (frames := record.get("tuning_frames")) is not None:
+        where = record.get("tuning_streets", [])
+        sentences.append(
+            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training streets), on which "
+            "learning rates and steps were chosen; validation streets were not looked at for that."
+        )
+    if search := record.get("search"):
+        best = {init: max(rates, key=lambda lr: rates[lr].get("mean", float("-inf"))) for init, rates in search.items()}
+        same = len({tuple(sorted(rates)) for rates in search.values()}) == 1
+        grid = "the same grid" if same else "DIFFERENT grids"
+        text = "; ".join(f"{init} {lr} of {', '.join(sorted(search[init], key=float))}" for init, lr in best.items())
+        sentences.append(f"Learning rates were searched over {grid} for every start: {text}.")
+    if convergence := record.get("convergence"):
+        rows = sorted(convergence.items(), key=lambda item: float(item[0]))
+        text = "; ".join(
+            f"{share(float(f))}: {row['miou']:.2f} at {row['steps']} steps, {row['miou_double']:.2f} at {2 * row['steps']} "
+            f"({row['miou_double'] - row['miou']:+.2f})"
+            for f, row in rows
+        )
+        sentences.append(f"Convergence of the baseline, mIoU with the steps used and with twice as many: {text}.")
+    return sentences
+
+
+def markdown(summary):
+    """The main table, what it shows and how, as Markdown."""
+    parts = [f"**{summary['made_up']}**\n"] if summary["made_up"] else []
+    parts += [markdown_table(*main_table(summary)), ""]
+    parts += [f"- {sentence}" for sentence in headline(summary)] + [""]
+    parts += [f"- {sentence}" for sentence in method(summary)]
+    parts += ["", markdown_table(*class_table(summary)), "", markdown_table(*coverage_table(summary))]
+    return "\n".join(parts) + "\n"
+
+
+def markdown_table(header, rows):
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
