@@ -20,9 +20,9 @@ NEEDED = [*COLUMNS, "streets", "classes_seen"]
 class Cells:
     """What a report is made from.
 
-    `split`: the prepared validation split. `table`: one row a cell (COLUMNS; `miou` 0..100). `confusions`: {(fraction, init, seed): (S, C, C) points by
-    validation street, rows = truth}. `seen`: {(fraction, seed): {class: labelled points of the subset}}.
-    `made_up`: the note of a trial folder whose numbers were invented, else None.
+    `split`: the prepared validation split. `table`: one row a cell (COLUMNS; `miou` 0..100). `confusions`:
+    {(fraction, init, seed): (S, C, C) points by validation street, rows = truth}. `seen`: {(fraction, seed): {class:
+    labelled points of the subset}}. `made_up`: the note of a trial folder whose numbers were invented, else None.
     """
 
     folder: Path
@@ -90,7 +90,9 @@ def collect(folder, split="val"):
         if missing:
             raise XkdError(f"{file}: lacks {', '.join(missing)}.")
         if file.stem != f"finetune-{cell['fraction']:g}-{cell['init']}-{cell['seed']}":
-            raise XkdError(f"{file}: holds the cell {cell['fraction']:g}-{cell['init']}-{cell['seed']}, not what its name says.")
+            raise XkdError(
+                f"{file}: holds the cell {cell['fraction']:g}-{cell['init']}-{cell['seed']}, not what its name says."
+            )
         first = first or (file, cell["streets"])
         if cell["streets"] != first[1]:
             raise XkdError(f"{file}: was measured on other streets than {first[0].name}.")
@@ -99,7 +101,9 @@ def collect(folder, split="val"):
             frames.setdefault(subset, cell["frames"]) != cell["frames"]
         ):
             raise XkdError(f"{file}: another label subset than the other init's at the same fraction and seed.")
-        confusions[key] = _confusion(folder / "finetune" / file.stem.removeprefix("finetune-"), cell, len(prepared.classes))
+        confusions[key] = _confusion(
+            folder / "finetune" / file.stem.removeprefix("finetune-"), cell, len(prepared.classes)
+        )
         rows.append({column: cell[column] for column in COLUMNS})
     table = pd.DataFrame(rows).sort_values(["fraction", "init", "seed"], ignore_index=True)
     note = read_json(made)["note"] if made.is_file() else None
@@ -120,7 +124,11 @@ def examples(cells, fraction, seed, inits, count=2):
     prepared = Prepared(cells.folder / "prepared", cells.split)
     result = []
     for i in stored[inits[0]]:
-        name, points, true = prepared.frames[i]["id"], np.array(prepared.points(i)), np.array(prepared.labels(i), np.int64)
+        name, points, true = (
+            prepared.frames[i]["id"],
+            np.array(prepared.points(i)),
+            np.array(prepared.labels(i), np.int64),
+        )
         for init in inits:
             if i not in stored[init] or len(stored[init][i]) != len(points):
                 raise XkdError(f"frame {name}: {init} has no prediction for each of its {len(points)} points.")

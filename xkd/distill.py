@@ -10,6 +10,7 @@ from xkd.augment import augment, crop
 from xkd.errors import XkdError
 from xkd.files import digest
 from xkd.objectives import objective
+from xkd.parallel import first, share, together
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.sparse import collate
 from xkd.train import device, fit, order
@@ -32,11 +33,10 @@ class Projection(nn.Module):
 class Pool:
     """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features)."""
 
-    def __init__(self, data, prepared, teacher, skip=()):
-        """skip: streets that take no part (those kept for tuning)."""
+    def __init__(self, data, prepared, teacher):
         names = [data["train"], *data["unlabelled"]]
         self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
-        self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in skip]
+        self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in data["tuning"]]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
         self.digest = [part.digest for split in self.splits for part in split]
         if not self.index:
@@ -65,13 +65,19 @@ class Pool:
         return collate(scans, student["voxel"], len(student["widths"])), pairs
 
 
-def distill(data, student, settings, seed, prepared, teacher, out, skip=(), label=None):
+def distill(data, student, settings, seed, prepared, teacher, out, label=None):
     """Distils one student and writes its checkpoint to the folder `out`; returns the losses, one a step.
 
     data, student, settings: the sections data, student, distill of params.yaml; prepared, teacher: folders of stages 1 and 2.
+    The tuning streets take no part.
     """
+    objective(settings["objective"])
+    return together(settings["processes"], _distill, data, student, settings, seed, prepared, teacher, out, label)
+
+
+def _distill(data, student, settings, seed, prepared, teacher, out, label):
     loss_of_pairs = objective(settings["objective"])
-    pool = Pool(data, prepared, teacher, skip)
+    pool = Pool(data, prepared, teacher)
     network = students.build(student | {"classes": pool.classes}, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -79,20 +85,21 @@ def distill(data, student, settings, seed, prepared, teacher, out, skip=(), labe
     both = nn.ModuleList([network, projection]).to(device())
 
     def make(step):
-        frames = order(len(pool), seed, settings["batch"], step)
-        return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step]))
+        frames = share(order(len(pool), seed, settings["batch"], step))
+        return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step, frames[0]]))
 
     def loss_of(batch):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
         return loss_of_pairs(projection(network.features(voxels)[pairs["point"]]), pairs, settings)
 
     code = [xkd.ROOT / "xkd" / name for name in CODE]
-    resume = xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest, sorted(skip)], *code) / "distill.pt"
+    resume = xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest], *code) / "distill.pt"
     losses = fit(both, make, loss_of, settings, resume, label or f"distill-{seed}")
-    students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
-    resume.unlink(missing_ok=True)
+    if first():
+        students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
+        resume.unlink(missing_ok=True)
     return losses
 
 
-CODE = ("augment.py", "distill.py", "losses.py", "objectives.py", "prepared.py", "sparse.py", "student.py", "train.py")
+CODE = ("augment.py", "distill.py", "losses.py", "objectives.py", "parallel.py", "prepared.py", "sparse.py", "student.py", "train.py")
 """The modules whose change makes a half-trained state worthless."""

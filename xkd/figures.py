@@ -24,7 +24,8 @@ STYLE = {
 
 
 def save(cells, summary, shown, out):
-    """Writes curve.png, gains.png, confusion.png, coverage.png and, where frames are shown, frames.png to folder `out`."""
+    """Writes curve.png, gains.png, confusion.png, coverage.png and, where frames are shown, frames.png to folder
+    `out`."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
@@ -39,9 +40,10 @@ def save(cells, summary, shown, out):
 
 
 def png(figure, shades=None):
-    """Figure -> bytes of a PNG; with a palette of `shades` colours if given, for drawings of few colours and many dots."""
+    """Figure -> bytes of a PNG; with a palette of `shades` colours if given, for drawings of few colours and many
+    dots."""
     raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(raw, format="png", dpi=DPI, metadata={"Software": None})
     if shades:
         flat = Image.open(raw).convert("RGB").quantize(shades, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         raw = io.BytesIO()
@@ -67,7 +69,9 @@ def curve(summary):
         # Beside the mean's marker, a column for each init, or the runs of two inits hide each other.
         at = [place[cell["fraction"]] + 0.07 + 0.05 * k for cell in runs]
         axes[0].scatter(at, [cell["miou"] for cell in runs], s=8, color=look.colour, linewidths=0)
-    axes[0].set(ylabel="mIoU on validation (%)", title="Mean (line), ± 1 standard deviation over seeds (band), each run (dots)")
+    axes[0].set(
+        ylabel="mIoU on validation (%)", title="Mean (line), ± 1 standard deviation over seeds (band), each run (dots)"
+    )
     axes[0].legend(loc="lower right")
     for k, (init, points) in enumerate(summary["differences"].items()):
         x = np.array([place[row["fraction"]] for row in points]) + 0.08 * (k - (len(summary["differences"]) - 1) / 2)
@@ -155,9 +159,11 @@ def coverage(summary, colours):
     rows = [[r for r in summary["coverage"] if r["fraction"] == f] for f in fractions]
     columns = [row for group in rows for row in group]
     counts = np.array([[row["points"][name] for row in columns] for name in names], dtype=np.float64)
-    picture = axis.imshow(np.where(counts, np.log10(np.maximum(counts, 1)), np.nan), cmap=SEQUENTIAL, aspect="auto", vmin=-1)
+    picture = axis.imshow(
+        np.where(counts, np.log10(np.maximum(counts, 1)), np.nan), cmap=SEQUENTIAL, aspect="auto", vmin=-1
+    )
     for k, i in np.argwhere(counts == 0):
-        axis.text(i, k, "none", ha="center", va="center", fontsize=7, color=INK)
+        axis.text(i, k, "0", ha="center", va="center", fontsize=8, color=INK)
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     edges = np.cumsum([0, *(len(group) for group in rows)])
     for edge in edges[1:-1]:
@@ -196,5 +202,7 @@ def frames(shown, classes, colours, reach=30.0):
     marks += [(css(class_rgb([-1], colours)[0]), "not scored")] if -1 in present else []
     handles = [Line2D([], [], color=c, marker="o", linestyle="", label=name) for c, name in marks]
     figure.get_layout_engine().set(h_pad=0.08)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9, handletextpad=0.1)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9, handletextpad=0.1
+    )
     return figure

@@ -10,12 +10,13 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
 from xkd.metrics import iou
+from xkd.parallel import share, together
 from xkd.prepared import Prepared
 from xkd.sparse import collate
 from xkd.subsets import subset
 from xkd.train import device, evaluate, fit, order
 
-CODE = ("augment.py", "finetune.py", "losses.py", "prepared.py", "sparse.py", "student.py", "subsets.py", "train.py")
+CODE = ("augment.py", "finetune.py", "losses.py", "parallel.py", "prepared.py", "sparse.py", "student.py", "subsets.py", "train.py")
 
 
 def key(fraction, init, seed):
@@ -41,15 +42,22 @@ def labelled(prepared, skip=()):
 
 
 def train(prepared, frames, init, student, settings, lr, seed, label):
-    """The network of folder `init`, trained on `frames` of the split; returns it and the losses, one a step."""
+    """The network of folder `init`, trained on `frames` of a split; returns it, the losses (one a step) and the resume file,
+    which is the caller's to remove once it has kept the result."""
+    return together(settings["processes"], _train, prepared.path, frames, init, student, settings, lr, seed, label)
+
+
+def _train(path, frames, init, student, settings, lr, seed, label):
+    prepared = Prepared(path.parent, path.name)
     network = students.build(student | {"classes": prepared.classes}, seed + 1000)
     students.start_from(network, init)
     network.to(device())
     settings = settings | {"lr": lr, "steps": steps(len(frames), settings)}
 
     def make(step):
-        rng, scans, labels = np.random.default_rng([seed, 3, step]), [], []
-        for i in (frames[k] for k in order(len(frames), seed, settings["batch"], step)):
+        own, scans, labels = share(order(len(frames), seed, settings["batch"], step)), [], []
+        rng = np.random.default_rng([seed, 3, step, own[0]])
+        for i in (frames[k] for k in own):
             kept = crop(prepared.points(i), settings["crop"], rng)
             scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
             labels.append(prepared.labels(i)[kept])

@@ -1,7 +1,7 @@
 """Rigid transforms, camera models, and which point of a sweep lies in which pixel.
 
 Points are metres, pixels are (row, col) with centres at integers, `T_a_b` (4, 4) maps points of frame b into frame a.
-Camera axes: x right, y down, z forward. Models: pinhole (Hartley & Zisserman 6.1), OpenCV's rational and fisheye lenses.
+Camera axes: x right, y down, z forward. Models: pinhole (Hartley & Zisserman 6.1), OpenCV's rational and fisheye.
 """
 
 import math
@@ -47,13 +47,8 @@ def quaternion_matrix(wxyz):
     if not 0 < length < math.inf:
         raise XkdError(f"{wxyz.tolist()} is not a quaternion (w, x, y, z).")
     w, x, y, z = wxyz / length
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + 2 * (w * cross + cross @ cross)
 
 
 def rigid(rotation, translation):
@@ -97,7 +92,7 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
     unknown = set(occluder) - set(OCCLUSION)
     if unknown:
         raise XkdError(f"Occlusion has no setting {min(unknown)!r}; its settings are {', '.join(OCCLUSION)}.")
-    settings = OCCLUSION | occluder
+    settings = OCCLUSION | occluder  # the order stays OCCLUSION's, which is the kernel's
     points = np.ascontiguousarray(frame.points)
     names = [camera.name for camera in frame.cameras]
     parts = []
@@ -105,15 +100,7 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
         camera = frame.cameras[position]
         index, pixel, depth = _in_view(points, *_numbers(camera))
         if occlusion and len(index):
-            seen = _unhidden(
-                pixel,
-                depth,
-                *camera.size,
-                settings["absolute"],
-                settings["relative"],
-                settings["cell"],
-                settings["reach"],
-            )
+            seen = _unhidden(pixel, depth, *camera.size, *settings.values())
             index, pixel, depth = index[seen], pixel[seen], depth[seen]
         parts.append((index, np.full(len(index), position, np.int16), pixel, depth))
     if not sum(len(part[0]) for part in parts):

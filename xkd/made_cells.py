@@ -12,9 +12,14 @@ from xkd.files import atomic, write_json
 
 NOTE = "Made-up numbers: this is a trial of the report itself, nothing was trained."
 CLASSES = {  # name: (colour, share of the points, how hard it is to learn)
-    "car": ([255, 158, 0], 0.07, 0.5), "truck": ([255, 99, 71], 0.02, 0.9), "pedestrian": ([0, 0, 230], 0.006, 1.3),
-    "barrier": ([112, 128, 144], 0.02, 1.0), "driveable_surface": ([0, 207, 191], 0.38, 0.2),
-    "sidewalk": ([75, 0, 75], 0.14, 0.8), "terrain": ([112, 180, 60], 0.12, 0.9), "manmade": ([222, 184, 135], 0.17, 0.4),
+    "car": ([255, 158, 0], 0.07, 0.5),
+    "truck": ([255, 99, 71], 0.02, 0.9),
+    "pedestrian": ([0, 0, 230], 0.006, 1.3),
+    "barrier": ([112, 128, 144], 0.02, 1.0),
+    "driveable_surface": ([0, 207, 191], 0.38, 0.2),
+    "sidewalk": ([75, 0, 75], 0.14, 0.8),
+    "terrain": ([112, 180, 60], 0.12, 0.9),
+    "manmade": ([222, 184, 135], 0.17, 0.4),
     "vegetation": ([0, 175, 0], 0.074, 0.5),
 }
 
@@ -24,7 +29,13 @@ def made_cells(path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("
 
     `made.json` marks it, `prepared/val` holds the frames shown. The same seed writes the same bytes.
     """
-    path, names = Path(path), list(CLASSES)
+    with atomic(Path(path), folder=True) as folder:
+        _make(folder, seed, fractions, seeds, inits, streets)
+    return Path(path)
+
+
+def _make(path, seed, fractions, seeds, inits, streets):
+    names = list(CLASSES)
     rng = np.random.default_rng(seed)
     scans = [_scan(rng) for _ in range(2)]
     _prepared(path / "prepared" / "val", scans)
@@ -35,23 +46,39 @@ def made_cells(path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("
         for k in range(seeds):
             luck = rng.normal(0, 0.12, len(names))
             frames = max(1, round(480 * fraction))
-            seen = dict(zip(names, (int(n) for n in rng.poisson(points * frames / (1 + 400 * (points < 500)))), strict=True))
+            seen = dict(
+                zip(names, (int(n) for n in rng.poisson(points * frames / (1 + 400 * (points < 500)))), strict=True)
+            )
             for init in inits:
                 gain = 0.0 if init == "scratch" else 0.35 * (1 - 0.2 * np.log(100 * fraction)) + rng.normal(0, 0.08)
                 hit = _accuracy(fraction, gain + luck + ease)
                 counts = _counts(rng, sizes, hit)
-                _write(path, f"{fraction:g}-{init}-{k}", counts, names, dict(
-                    fraction=fraction, init=init, objective="none" if init == "scratch" else "superpixel", seed=k, frames=frames,
-                    classes_seen=seen, steps=400, lr=0.003,
-                ), {i: _mistake(rng, true, _accuracy(fraction, gain + luck)) for i, (_, true) in enumerate(scans)})
+                _write(
+                    path,
+                    f"{fraction:g}-{init}-{k}",
+                    counts,
+                    names,
+                    dict(
+                        fraction=fraction,
+                        init=init,
+                        objective="none" if init == "scratch" else "superpixel",
+                        seed=k,
+                        frames=frames,
+                        classes_seen=seen,
+                        steps=400,
+                        lr=0.003,
+                    ),
+                    {i: _mistake(rng, true, _accuracy(fraction, gain + luck)) for i, (_, true) in enumerate(scans)},
+                )
     write_json(path / "made.json", {"note": NOTE})
-    return path
 
 
 def _accuracy(fraction, extra):
     """Share of each class's points that are found: more labels help, hard classes need more of them."""
     hard = np.array([hardness for _, _, hardness in CLASSES.values()])
-    return 1 / (1 + np.exp(-(2.2 + 0.55 * np.log(fraction) / np.log(10) - hard * (1 - 0.9 * np.log10(fraction)) + extra)))
+    return 1 / (
+        1 + np.exp(-(2.2 + 0.55 * np.log(fraction) / np.log(10) - hard * (1 - 0.9 * np.log10(fraction)) + extra))
+    )
 
 
 def _counts(rng, sizes, hit):
@@ -70,7 +97,8 @@ def _mistake(rng, true, hit):
 
 
 def _scan(rng, beams=16, columns=300):
-    """A street seen from its middle: road, pavements and meadow by distance from the axis, walls, hedges, parked cars."""
+    """A street seen from its middle: road, pavements and meadow by distance from the axis, walls, hedges, parked
+    cars."""
     names = list(CLASSES)
     turn, down = np.meshgrid(np.linspace(-np.pi, np.pi, columns, endpoint=False), np.linspace(0.05, 0.5, beams))
     distance = np.minimum(1.8 / np.tan(down), 45) * (1 + 0.005 * rng.normal(size=turn.shape))
@@ -82,7 +110,13 @@ def _scan(rng, beams=16, columns=300):
     label = np.array([names.index(n) for n in ("driveable_surface", "sidewalk", "terrain", "manmade")])[label]
     label[(side >= 11.9) & (points[..., 0] > 5)] = names.index("vegetation")
     points[..., 2] += np.where(side >= 11.9, rng.random(turn.shape) * 4, 0)
-    for x, y, name, size in [(9, 3, "car", 2), (-8, -3, "car", 2), (16, -3, "truck", 3), (6, 5, "pedestrian", 0.6), (-14, 5, "barrier", 2)]:
+    for x, y, name, size in [
+        (9, 3, "car", 2),
+        (-8, -3, "car", 2),
+        (16, -3, "truck", 3),
+        (6, 5, "pedestrian", 0.6),
+        (-14, 5, "barrier", 2),
+    ]:
         near = np.hypot(points[..., 0] - x - rng.normal(), points[..., 1] - y) < size
         label[near] = names.index(name)
         points[near, 2] += 1.2 * rng.random(near.sum())

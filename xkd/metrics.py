@@ -1,6 +1,7 @@
 """How well points are labelled: confusion counts, intersection over union per class, and their mean.
 
-A class that is in neither the truth nor the predictions has no score (NaN): it is left out of the mean, never counted as 0 or 1.
+A class that is in neither the truth nor the predictions has no score (NaN): it is left out of the mean, never
+counted as 0 or 1.
 """
 
 import numpy as np
@@ -32,7 +33,8 @@ def confusion(pred, true, classes):
 
 
 def iou(confusion):
-    """(..., C, C) counts -> (..., C) intersection over union, 0..1: TP / (TP + FP + FN), NaN where all three are zero."""
+    """(..., C, C) counts -> (..., C) intersection over union, 0..1: TP / (TP + FP + FN), NaN where all three are
+    zero."""
     confusion = np.asarray(confusion, dtype=np.float64)
     if confusion.ndim < 2 or confusion.shape[-1] != confusion.shape[-2]:
         raise XkdError(f"a confusion matrix is square, this one is {confusion.shape}.")
@@ -52,7 +54,8 @@ def miou(confusion):
 
 
 def shares(confusion):
-    """(C, C) counts -> (C, C) share of each true class's points by predicted class, 0..1; NaN rows for absent classes."""
+    """(C, C) counts -> (C, C) share of each true class's points by predicted class, 0..1; NaN rows for absent
+    classes."""
     confusion = np.asarray(confusion, dtype=np.float64)
     rows = confusion.sum(-1, keepdims=True)
     return np.divide(confusion, rows, out=np.full(confusion.shape, np.nan), where=rows > 0)

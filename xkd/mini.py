@@ -4,6 +4,8 @@ A strided encoder to 1/32, the whole image's mean as context, and a top-down dec
 Lin et al., CVPR 2017) to 1/4. The features are what the linear classifier sees: every class is a direction in them.
 """
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +28,8 @@ DEFAULTS = {
     "batch": 12,
     "crop": [128, 192],
     "longest": 640,  # larger images are reduced to this many pixels on their longer side
+    "zoom": [0.6, 2.0],
+    "balance": 0.3,  # classes weigh 1 / frequency to this power
     "lr": 0.004,
     "weight_decay": 0.02,
 }
@@ -107,22 +111,18 @@ def train_mini(corpus, params, seed, out, progress=bar):
     if not count.sum():
         raise XkdError(f"{train.root}: no pixel of the train split has a class.")
     # Roots, because poles are a thousand times rarer than road and full balance drowns in their mislabelled rims.
-    weight = torch.tensor(np.minimum(np.sqrt(count.sum() / np.maximum(count, 1)), 30), dtype=torch.float32)
-    with torch.random.fork_rng(devices=[]), threads(1):
+    weight = torch.tensor((count.sum() / np.maximum(count, 1).clip(count.sum() / 1000)) ** p["balance"], dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Mini(len(train.classes), p["dim"], p["widths"]).to(memory_format=torch.channels_last).train()
-        optimiser = torch.optim.AdamW(network.parameters(), lr=p["lr"], weight_decay=p["weight_decay"])
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, p["lr"], total_steps=p["steps"], pct_start=0.2)
-        order = _endless(len(images), seed)
-        generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=p["lr"], weight_decay=p["weight_decay"], betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, p["lr"], total_steps=p["steps"], pct_start=0.25)
+    halves = [Half(network, seed, k, images, labels, weight, p) for k in range(2)]
+    with one_thread(), ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for _ in progress(range(p["steps"]), "teacher training"):
-            chosen = [next(order) for _ in range(p["batch"])]
-            x, y = zip(*[crop(images[i], labels[i], p["crop"], generator) for i in chosen], strict=True)
-            x = recolour(torch.cat(x), generator).contiguous(memory_format=torch.channels_last)
-            logits = F.interpolate(network(x), scale_factor=2, mode="bilinear")
-            loss = F.cross_entropy(logits, torch.cat(y), weight, ignore_index=-1)
-            optimiser.zero_grad()
-            loss.backward()
+            list(pool.map(Half.backward, halves))
+            for parameter, other in zip(network.parameters(), halves[1].network.parameters(), strict=True):
+                parameter.grad.add_(other.grad).mul_(0.5)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -132,6 +132,29 @@ def train_mini(corpus, params, seed, out, progress=bar):
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, folder / "weights.safetensors")
         files.write_json(folder / "network.json", {**described, "params": p, "seed": seed, "validation": report})
     return report
+
+
+class Half:
+    """Half of every batch, with a thread, a random stream and batch norm statistics of its own, on the network's parameters.
+
+    Two halves whatever the machine has: the result does not depend on it, and torch's own pools wait actively for busy cores.
+    """
+
+    def __init__(self, network, seed, k, images, labels, weight, p):
+        self.network = copy.deepcopy(network) if k else network
+        for own, shared in zip(self.network.parameters(), network.parameters(), strict=True):
+            own.data = shared.data
+        self.images, self.labels, self.weight, self.size, self.count = images, labels, weight, p["crop"], p["batch"] // 2
+        self.zoom, self.order = p["zoom"], _endless(len(images), [seed, k])
+        self.generator = torch.Generator().manual_seed(2 * seed + k)
+
+    def backward(self):
+        chosen = [next(self.order) for _ in range(self.count)]
+        x, y = zip(*[crop(self.images[i], self.labels[i], self.size, self.generator, self.zoom) for i in chosen], strict=True)
+        x = recolour(torch.cat(x), self.generator).contiguous(memory_format=torch.channels_last)
+        logits = F.interpolate(self.network(x), scale_factor=2, mode="bilinear")
+        self.network.zero_grad()
+        F.cross_entropy(logits, torch.cat(y), self.weight, ignore_index=-1).backward()
 
 
 def load_mini(path):
@@ -165,13 +188,13 @@ def evaluate(network, pairs, classes):
     }
 
 
-def crop(image, labels, size, generator):
+def crop(image, labels, size, generator, zoom=(0.5, 2.0)):
     """(3, H, W) uint8, (H, W) int64 -> (1, 3, h, w) float 0..1, (1, h/2, w/2) int64: half the time mirrored, 0.5 to 2 times as large.
 
     Pixels beyond the image repeat its border and are labelled -1. Labels at half the resolution still see every pole.
     """
     draw = torch.rand(5, generator=generator)
-    scale, stretch = 2 ** (2 * draw[0] - 1), 1.2 ** (2 * draw[1] - 1)
+    scale, stretch = zoom[0] * (zoom[1] / zoom[0]) ** draw[0], 1.2 ** (2 * draw[1] - 1)
     axes = []
     for side, full, zoom, where in ((size[0], image.shape[1], scale, draw[2]), (size[1], image.shape[2], scale * stretch, draw[3])):
         window = side / zoom / full  # as a share of the image
@@ -229,10 +252,10 @@ def _endless(n, seed):
 
 
 @contextmanager
-def threads(n):
-    """Sums depend on how threads share them; and pools on busy cores are slower than one thread."""
+def one_thread():
+    """Sums depend on how threads share them."""
     before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

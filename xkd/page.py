@@ -8,19 +8,24 @@ from plotly.offline import get_plotlyjs
 from xkd import plots, words
 
 CSS = """body{font:15px/1.5 'DejaVu Sans',Verdana,sans-serif;color:#222;max-width:960px;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse;margin:1em 0;font-size:14px}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
+table{border-collapse:collapse;margin:1em 0;font-size:13px}
+td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}th{border-bottom:2px solid #222}.warn{background:#fff3cd;padding:.6em 1em}
 .plot{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
 
 CAPTIONS = {
-    "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not touch zero, the "
+    "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not "
+    "touch zero, the "
     "start made a difference that other seeds and other streets are not expected to undo.",
     "gains": "Which classes the gain comes from. A bar to the right is a class that the distilled start labels better.",
-    "confusion": "What is taken for what. Orange cells are shares that grew, violet ones shares that shrank: on the diagonal "
+    "confusion": "What is taken for what. Orange cells are shares that grew, violet ones shares that shrank: on "
+    "the diagonal "
     "orange is good, elsewhere it is a mistake made more often.",
-    "frames": "The first stored validation frames of the first seed at the smallest share of the labels, chosen by that rule and "
+    "frames": "The first stored validation frames of the first seed at the smallest share of the labels, chosen "
+    "by that rule and "
     "not by hand; grey points have no label and are not scored.",
-    "coverage": "What each label subset contains. A class without a labelled point cannot be learnt, whatever the start.",
+    "coverage": "What each label subset contains. A class without a labelled point cannot be learnt, whatever "
+    "the start.",
 }
 
 

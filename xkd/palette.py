@@ -16,7 +16,8 @@ SEQUENTIAL, DIVERGING = "Blues", "PuOr_r"
 
 @dataclass(frozen=True)
 class Style:
-    """How one way of starting the student is drawn: its name for people, colour, marker (matplotlib, plotly) and line."""
+    """How one way of starting the student is drawn: its name for people, colour, marker (matplotlib, plotly) and
+    line."""
 
     name: str
     colour: str
@@ -43,7 +44,7 @@ def styles(inits):
     unknown = sorted(set(inits) - set(NAMED))
     taken = {NAMED[init].colour for init in inits if init in NAMED}
     free = [colour for colour in SPARE if colour not in taken] or SPARE
-    markers = [("s", "square"), ("D", "diamond"), ("^", "triangle-up")]
+    markers = [("D", "diamond"), ("^", "triangle-up"), ("P", "cross")]
     extra = {init: Style(init, free[i % len(free)], markers[i % 3], ("-", "solid")) for i, init in enumerate(unknown)}
     return {init: NAMED.get(init) or extra[init] for init in inits}
 

@@ -1,4 +1,5 @@
-"""The report's figures for notebooks and the HTML page: interactive, drawn with plotly, the same numbers as `xkd.figures`.
+"""The report's figures for notebooks and the HTML page: interactive, drawn with plotly, the same numbers as
+`xkd.figures`.
 
 Each function takes the summary (report.json) or the cells and returns a figure; none reads or writes a file.
 """
@@ -30,11 +31,14 @@ def look(figure, height, **layout):
 
 
 def curve(summary):
-    """Label efficiency: mIoU over the labelled share with its spread over seeds, and the paired gain with its interval."""
+    """Label efficiency: mIoU over the labelled share with its spread over seeds, and the paired gain with its
+    interval."""
     rows = 2 if summary["differences"] else 1
     titles = ["mean (line), ± 1 standard deviation over seeds (band), each run (dots)"]
     titles += ["paired difference to training from scratch, 95 % interval"] if rows == 2 else []
-    figure = make_subplots(rows, 1, shared_xaxes=True, row_heights=[3, 2][:rows], vertical_spacing=0.1, subplot_titles=titles)
+    figure = make_subplots(
+        rows, 1, shared_xaxes=True, row_heights=[3, 2][:rows], vertical_spacing=0.1, subplot_titles=titles
+    )
     looks = styles(summary["inits"])
     place = {fraction: i for i, fraction in enumerate(summary["fractions"])}
     for k, (init, style) in enumerate(looks.items()):
@@ -42,15 +46,22 @@ def curve(summary):
         x = [place[row["fraction"]] for row in points]
         mean, sd = (np.array([row[key] or 0.0 for row in points]) for key in ("mean", "sd"))
         band = {"x": x + x[::-1], "y": [*(mean + sd), *(mean - sd)[::-1]], "fill": "toself", "opacity": 0.15}
-        figure.add_scatter(**band, fillcolor=style.colour, line_width=0, mode="lines", showlegend=False, hoverinfo="skip")
-        text = [f"{r['mean']:.2f} ± {r['sd'] or 0:.2f} (n = {r['n']}); one run over streets ± {r['street_error']}" for r in points]
         figure.add_scatter(
-            x=x, y=mean, mode="lines+markers", name=style.name, hovertext=text, hoverinfo="name+text", line_color=style.colour,
+            **band, fillcolor=style.colour, line_width=0, mode="lines", showlegend=False, hoverinfo="skip"
+        )
+        text = [
+            f"{r['mean']:.2f} ± {r['sd'] or 0:.2f} (n = {r['n']}); one run over streets ± {r['street_error']}"
+            for r in points
+        ]
+        figure.add_scatter(
+            x=x, y=mean, mode="lines+markers", name=style.name, hovertext=text, hoverinfo="name+text",
+            line_color=style.colour,
             line_dash=style.dash[1], marker={"symbol": style.marker[1], "size": 9},
         )  # fmt: skip
         runs = [cell for cell in summary["cells"] if cell["init"] == init]
         figure.add_scatter(
-            x=[place[cell["fraction"]] + 0.07 + 0.04 * k for cell in runs], y=[cell["miou"] for cell in runs], mode="markers",
+            x=[place[cell["fraction"]] + 0.07 + 0.04 * k for cell in runs], y=[cell["miou"] for cell in runs],
+            mode="markers",
             marker={"color": style.colour, "size": 5}, showlegend=False, name=style.name,
             hovertext=[f"seed {cell['seed']}: {cell['miou']:.2f}" for cell in runs], hoverinfo="name+text",
         )  # fmt: skip
@@ -59,9 +70,11 @@ def curve(summary):
         style, known = looks[init], [row for row in points if row["low"] is not None]
         bars = {"array": [r["high"] - r["mean"] for r in known], "arrayminus": [r["mean"] - r["low"] for r in known]}
         figure.add_scatter(
-            x=[place[row["fraction"]] + 0.08 * (k - (count - 1) / 2) for row in points], y=[row["mean"] for row in points],
+            x=[place[row["fraction"]] + 0.08 * (k - (count - 1) / 2) for row in points],
+            y=[row["mean"] for row in points],
             mode="markers+text", text=[f"  {row['mean']:+.2f}" for row in points], textposition="middle right",
-            error_y={**bars, "thickness": 2, "width": 0} if known else None, marker={"symbol": style.marker[1], "size": 9},
+            error_y={**bars, "thickness": 2, "width": 0} if known else None,
+            marker={"symbol": style.marker[1], "size": 9},
             marker_color=style.colour, name=style.name, showlegend=False, row=2, col=1,
         )  # fmt: skip
     if rows == 2:
@@ -69,7 +82,9 @@ def curve(summary):
         figure.update_yaxes(title="gain (points)", row=2, col=1)
     figure.update_yaxes(showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(title="mIoU on validation (%)", row=1, col=1)
-    figure.update_xaxes(tickvals=list(place.values()), ticktext=[tick(summary, f) for f in place], range=[-0.3, len(place) - 0.5])
+    figure.update_xaxes(
+        tickvals=list(place.values()), ticktext=[tick(summary, f) for f in place], range=[-0.3, len(place) - 0.5]
+    )
     figure.update_xaxes(title="labelled share of the training frames (number of frames)", row=rows, col=1)
     return look(figure, 380 + 250 * (rows - 1), legend={"x": 0.99, "xanchor": "right", "y": 0.62, "yanchor": "bottom"})
 
@@ -105,7 +120,8 @@ def gains(summary, colours):
 
 
 def confusion(cells):
-    """Row-normalised confusion, all seeds and streets summed; a menu chooses the fraction, the init, or the difference."""
+    """Row-normalised confusion, all seeds and streets summed; a menu chooses the fraction, the init, or the
+    difference."""
     names, choices = [name.replace("_", " ") for name in cells.classes], []
     looks, first = styles(cells.inits), cells.inits[0]
     for fraction in cells.fractions:
@@ -118,7 +134,11 @@ def confusion(cells):
     choices.sort(key=lambda choice: not choice[2])
     figure = go.Figure()
     for k, (_, values, change) in enumerate(choices):
-        scale = {"colorscale": DIVERGING, "zmin": -30, "zmax": 30} if change else {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": 100}
+        scale = (
+            {"colorscale": DIVERGING, "zmin": -30, "zmax": 30}
+            if change
+            else {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": 100}
+        )
         hover = "true %{y}, predicted %{x}: %{z:.1f}<extra></extra>"
         title = "points" if change else "% of true class"
         figure.add_heatmap(
@@ -128,14 +148,18 @@ def confusion(cells):
     figure.update_yaxes(autorange="reversed", title="true class")
     figure.update_xaxes(title="predicted class", tickangle=-90)
     size = 240 + 26 * len(names)
-    return look(figure, size, updatemenus=[menu([text for text, *_ in choices])], margin={"l": 150, "r": 20, "t": 70, "b": 150})
+    return look(
+        figure, size, updatemenus=[menu([text for text, *_ in choices])], margin={"l": 150, "r": 20, "t": 70, "b": 150}
+    )
 
 
 def menu(labels, groups=None, **where):
-    """A drop-down that shows one group of traces at a time; `groups` names each trace's label, default one trace a label."""
+    """A drop-down that shows one group of traces at a time; `groups` names each trace's label, default one trace a
+    label."""
     groups = groups or labels
     buttons = [
-        {"label": text, "method": "update", "args": [{"visible": [g in (text, None) for g in groups]}]} for text in labels
+        {"label": text, "method": "update", "args": [{"visible": [g in (text, None) for g in groups]}]}
+        for text in labels
     ]
     place = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "pad": {"b": 6}}
     return {"buttons": buttons, "showactive": True, **place, **where}
@@ -149,10 +173,23 @@ def coverage(summary, colours=None):
     at = [f"{share(row['fraction'])}, seed {row['seed']}" for row in columns]
     figure = go.Figure(
         go.Heatmap(
-            z=np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan), x=at, y=[n.replace("_", " ") for n in names],
-            colorscale=SEQUENTIAL, zmin=-1, text=np.where(counts > 0, "", "none"), texttemplate="%{text}", xgap=1, ygap=1,
-            customdata=counts, hovertemplate="%{y}: %{customdata:,.0f} points<extra>%{x}</extra>",
-            colorbar={"title": "labelled<br>points", "tickvals": list(range(8)), "ticktext": [f"{10**k:,}" for k in range(8)]},
+            z=np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan),
+            x=at,
+            y=[n.replace("_", " ") for n in names],
+            colorscale=SEQUENTIAL,
+            zmin=-1,
+            zmax=np.log10(max(counts.max(), 10)),
+            text=np.where(counts > 0, "", "0"),
+            texttemplate="%{text}",
+            xgap=1,
+            ygap=1,
+            customdata=counts,
+            hovertemplate="%{y}: %{customdata:,.0f} points<extra>%{x}</extra>",
+            colorbar={
+                "title": "labelled<br>points",
+                "tickvals": list(range(8)),
+                "ticktext": [f"{10**k:,}" for k in range(8)],
+            },
         )  # fmt: skip
     )
     figure.update_yaxes(autorange="reversed")
@@ -170,7 +207,8 @@ def frames(shown, classes, colours, most=6000):
         for column in columns
     ]
     figure = make_subplots(
-        len(shown), len(columns), subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.02,
+        len(shown), len(columns), subplot_titles=titles, shared_xaxes="all", shared_yaxes="all",
+        horizontal_spacing=0.02,
         vertical_spacing=0.08,
     )  # fmt: skip
     scale = [css(colour) for colour in colours] + [IGNORED]
@@ -186,10 +224,12 @@ def frames(shown, classes, colours, most=6000):
             ids = (ids[kept] % len(scale)).astype(np.uint8)
             figure.add_scattergl(
                 x=-points[:, 1], y=points[:, 0], mode="markers", showlegend=False, hoverinfo="skip",
-                marker={"size": 2.5, "color": ids, "colorscale": steps, "cmin": 0, "cmax": len(scale)}, row=line, col=column,
+                marker={"size": 2.5, "color": ids, "colorscale": steps, "cmin": -0.5, "cmax": len(scale) - 0.5},
+                row=line, col=column,
             )  # fmt: skip
+    present = [set(np.unique([e.true, *e.predictions.values()]) % len(scale)) for e in shown]
     for k, (name, colour) in enumerate(zip(names, scale, strict=True)):
-        if any((example.true == (k if k < len(classes) else -1)).any() for example in shown):
+        if any(k in used for used in present):
             figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker={"size": 10, "color": colour})
     figure.update_xaxes(range=[-30, 30], constrain="domain")
     figure.update_yaxes(range=[-30, 30], scaleanchor="x", constrain="domain")

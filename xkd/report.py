@@ -12,16 +12,17 @@ from xkd.files import atomic, read_json, write_json
 from xkd.made_cells import made_cells
 from xkd.summary import rounded, summarise
 
-__all__ = ["build", "choose", "collect", "examples", "made_cells", "settings", "summarise"]
+__all__ = ["build", "choose", "collect", "examples", "inputs", "made_cells", "settings", "summarise"]
 
 DEFAULTS = {"draws": 1000, "seed": 0, "frames": 2}
 
 
 def build(source, out, sections=None, tuning=None):
-    """Reads the folder `source`, writes report.json, report.html, table.md and the PNG figures to `out`; -> the summary.
+    """Reads the folder `source`, writes report.json, report.html, table.md and the PNG figures to `out`; -> the
+    summary.
 
-    `sections`: {name: dict} of params.yaml: what is stated of data and teacher, and `report` (`draws` of the validation
-    streets, their `seed`, `frames` shown). `tuning`: path of the tuning record, default docs/tuning.json.
+    `sections`: {name: dict} of params.yaml: what is stated of data and teacher, and `report` (`draws` of the
+    validation streets, their `seed`, `frames` shown). `tuning`: path of the tuning record, default docs/tuning.json.
     """
     from xkd import figures, page, words
 
@@ -31,9 +32,15 @@ def build(source, out, sections=None, tuning=None):
     summary = summarise(cells, options["draws"], options["seed"])
     summary["setting"] = setting(sections, Path(tuning or xkd.ROOT / "docs" / "tuning.json"))
     summary["stages"] = stages(cells.folder)
+    summary["shown"] = options["frames"]
     shown = choose(cells, options["frames"])
     summary["examples"] = [
-        {"frame": e.frame, "fraction": e.fraction, "seed": e.seed, "right": {i: rounded(e.right(i)) for i in e.predictions}}
+        {
+            "frame": e.frame,
+            "fraction": e.fraction,
+            "seed": e.seed,
+            "right": {i: rounded(e.right(i)) for i in e.predictions},
+        }
         for e in shown
     ]
     write_json(out / "report.json", summary)
@@ -42,6 +49,13 @@ def build(source, out, sections=None, tuning=None):
         with atomic(out / name) as temporary:
             temporary.write_text(text)
     return summary
+
+
+def inputs(out):
+    """The folder to report on: `out` itself; in the smoke folder, where a sweep is never run, invented cells beside
+    it."""
+    out = Path(out)
+    return made_cells(out / "made") if out == xkd.ROOT / "out" / "smoke" else out
 
 
 def settings(given):
@@ -53,7 +67,8 @@ def settings(given):
 
 
 def choose(cells, count):
-    """The examples shown: smallest fraction, first seed that every init has, first stored frames. None is hand-picked."""
+    """The examples shown: smallest fraction, first seed that every init has, first stored frames. None is
+    hand-picked."""
     fraction = cells.fractions[0]
     seeds = cells.seeds(fraction, *cells.inits)
     return examples(cells, fraction, seeds[0], cells.inits, count) if seeds and count else []

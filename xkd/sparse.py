@@ -5,6 +5,7 @@ CPU-only builds, so the same switch is set before its first import, and its C++ 
 Python one beside it asks for a CUDA stream. The CPU path needs `ConvAlgo.Native` and no bias.
 """
 
+import logging
 import warnings
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ if not torch.cuda.is_available():
     import spconv.cppconstants
 
     spconv.cppconstants.CPU_ONLY_BUILD = True
+# A line with a time in it about an internal of torch that spconv asks for; in a notebook it would change at every run.
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
     import spconv.pytorch as spconv

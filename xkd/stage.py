@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 import xkd
-from xkd import XkdError
+from xkd import XkdError, params
 from xkd.files import atomic
 
 COMPLETE = re.compile(r"\] (\d+)/\1 ")
@@ -60,7 +60,8 @@ def run(notebook, output, given, root=None):
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise XkdError(f"no parameter {unknown[0]!r} in {notebook}: it has {', '.join(names)}.")
-    parameters = {name: value for name, value in read_params(root / "params.yaml").items() if name in names} | given
+    sections = checked(params.read(root / "params.yaml"), "params.yaml")
+    parameters = {name: value for name, value in sections.items() if name in names} | given
 
     partial = root / "out" / "log" / f"failed-{label(output, root)}.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -119,19 +120,6 @@ def parameter_names(notebook):
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def read_params(path):
-    """The sections of a params.yaml, checked for numbers that YAML reads as text."""
-    try:
-        params = yaml.safe_load(Path(path).read_text()) or {}
-    except OSError as error:
-        raise XkdError(f"{path}: {error.strerror}.") from None
-    except yaml.YAMLError as error:
-        raise XkdError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from None
-    if not isinstance(params, dict):
-        raise XkdError(f"{path}: should hold named sections.")
-    return checked(params, path)
-
-
 def parse(name, text):
     """The value of `-p name text`, read as YAML."""
     try:
@@ -147,7 +135,8 @@ def checked(value, where):
     if isinstance(value, list):
         return [checked(item, where) for item in value]
     if isinstance(value, str) and EXPONENT.fullmatch(value):
-        raise XkdError(f"{where}: {value} is text to YAML; write {float(value):.15f}".rstrip("0") + " instead.")
+        number = f"{float(value):.15f}".rstrip("0")
+        raise XkdError(f"{where}: {value} is text to YAML; write {number}{'0' * number.endswith('.')} instead.")
     return value
 
 

@@ -16,12 +16,13 @@ def paired(differences, street_variance, level=0.95):
     """Paired t intervals of the mean difference at each fraction.
 
     `differences`: {fraction: (n,) differences in points, one a seed}; `street_variance`: {fraction: variance of the
-    mean difference over validation streets, points squared}. -> DataFrame indexed by fraction with `mean`, `sd` (of this
-    fraction's differences), `n`, `low`, `high` (the interval), and what it is made of: `sd_pooled`, `df`, `street_sd`.
+    mean difference over validation streets, points squared}. -> DataFrame indexed by fraction with `mean`, `sd` (of
+    this fraction's differences), `n`, `low`, `high` (the interval), and what it is made of: `sd_pooled`, `df`,
+    `street_sd`.
 
-    The standard deviation is pooled over the fractions, s^2 = sum (d - mean_f)^2 / sum (n_f - 1), because a few seeds a
-    fraction estimate it badly; the interval is mean +- t(df) sqrt(s^2 / n + street variance). NaN where no fraction has
-    two seeds.
+    The standard deviation is pooled over the fractions, s^2 = sum (d - mean_f)^2 / sum (n_f - 1), because a few
+    seeds a fraction estimate it badly; the interval is mean +- t(df) sqrt(s^2 / n + street variance). NaN where no
+    fraction has two seeds.
     """
     differences = {fraction: np.asarray(values, dtype=np.float64) for fraction, values in differences.items()}
     for fraction, values in differences.items():
@@ -37,8 +38,18 @@ def paired(differences, street_variance, level=0.95):
     for fraction, values in differences.items():
         mean, n = values.mean(), values.size
         half = quantile * np.sqrt(pooled**2 / n + street_variance[fraction])
-        rows.append({"mean": mean, "sd": values.std(ddof=1) if n > 1 else np.nan, "n": n, "low": mean - half,
-                     "high": mean + half, "sd_pooled": pooled, "df": df, "street_sd": street_variance[fraction] ** 0.5})
+        rows.append(
+            {
+                "mean": mean,
+                "sd": values.std(ddof=1) if n > 1 else np.nan,
+                "n": n,
+                "low": mean - half,
+                "high": mean + half,
+                "sd_pooled": pooled,
+                "df": df,
+                "street_sd": street_variance[fraction] ** 0.5,
+            }
+        )
     return pd.DataFrame(rows, index=pd.Index(list(differences), name="fraction"))
 
 
@@ -59,12 +70,14 @@ def resample(confusions, rng, draws):
 
 
 def street_scores(confusions, rng, draws=1000):
-    """(n, S, C, C) counts -> (draws, n, C) IoU in points of each run, had the validation set been another draw of streets."""
+    """(n, S, C, C) counts -> (draws, n, C) IoU in points of each run, had the validation set been another draw of
+    streets."""
     return np.array([100 * metrics.iou(drawn) for drawn in resample(confusions, rng, draws)])
 
 
 def over_streets(values, streets):
-    """(draws, ...) bootstrapped statistics -> (...) their variance over streets; draws in which one is NaN are left out.
+    """(draws, ...) bootstrapped statistics -> (...) their variance over streets; draws in which one is NaN are left
+    out.
 
     Bootstrap variance (Efron & Tibshirani 1993, chapter 6) times S / (S - 1), which makes it unbiased where the
     statistic is a mean over S streets. NaN where fewer than two draws have a value.
@@ -90,7 +103,8 @@ def street_variance(conf_a, conf_b, rng, draws=1000):
 
 
 def street_error(confusions, rng, draws=1000):
-    """One standard error over validation streets of a single run's mIoU, in points, averaged over the (n, S, C, C) runs."""
+    """One standard error over validation streets of a single run's mIoU, in points, averaged over the (n, S, C, C)
+    runs."""
     scores = nanmean(street_scores(confusions, rng, draws))
     return float(np.sqrt(over_streets(scores, np.shape(confusions)[1])).mean())
 

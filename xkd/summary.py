@@ -14,8 +14,8 @@ ROUNDING = f"mIoU and IoU in percent, differences in percentage points, all to {
 def summarise(cells, draws=1000, seed=0):
     """Cells -> the dictionary of report.json, rounded (ROUNDING); a number that does not exist is None.
 
-    `draws` draws of the validation streets, from `seed`. With a single street its variance is unknown: the intervals are
-    then over seeds alone and `street_variance` is False.
+    `draws` draws of the validation streets, from `seed`. With a single street its variance is unknown: the intervals
+    are then over seeds alone and `street_variance` is False.
     """
     tested = len(cells.streets) > 1
     drawn = {fraction: _drawn(cells, fraction, seed, draws) if tested else {} for fraction in cells.fractions}
@@ -110,7 +110,8 @@ def _score(cells, fraction, init, drawn):
 
 
 def _saved(scores, init):
-    """For each fraction: where the baseline's mean curve reaches this init's mean, and how many times the labels that is.
+    """For each fraction: where the baseline's mean curve reaches this init's mean, and how many times the labels
+    that is.
 
     None where it does not within the fractions that were run. Read off two mean curves: no interval is claimed.
     """
@@ -135,7 +136,7 @@ def _class(cells, k, compared):
     }
     difference = {}
     for init, result in compared.items():
-        # A seed in which one of the two runs has no score for the class (no point of it, true or predicted) is left out.
+        # A seed in which one of the two runs has no score for the class (no point true or predicted) is left out.
         gain = {f: values[:, k][np.isfinite(values[:, k])] for f, values in result["class_gain"].items()}
         variance = {f: float(result["class_variance"][f][k]) for f in gain}
         gain = {f: values for f, values in gain.items() if values.size and math.isfinite(variance[f])}

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from xkd import parallel
 from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.metrics import confusion
@@ -52,9 +53,10 @@ def fit(network, make, loss_of, settings, resume, label):
     make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
     clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes) until the caller
     removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error.
+    In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
     """
-    groups = [{"params": [p for p in network.parameters() if p.requires_grad]}]
-    optimiser = torch.optim.AdamW(groups, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
     losses, steps = [], settings["steps"]
     if resume.exists():
         state = torch.load(resume, map_location=device(), weights_only=True)
@@ -63,19 +65,21 @@ def fit(network, make, loss_of, settings, resume, label):
         losses = state["losses"]
     network.train()
     saved = time.monotonic()
-    for step, batch in progress(ahead(make, len(losses), steps), label, steps - len(losses)):
+    batches = ahead(make, len(losses), steps)
+    for step, batch in progress(batches, label, steps - len(losses)) if parallel.first() else batches:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, settings["lr"], settings["warmup"])
         with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
             loss = loss_of(batch)
-        if not torch.isfinite(loss):
-            raise XkdError(f"{label}: the loss at step {step} is {loss.item()}; a lower learning rate than {settings['lr']} may help.")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings["clip"])
+        value = parallel.average(loss, parameters)
+        if not np.isfinite(value):
+            raise XkdError(f"{label}: the loss at step {step} is {value}; a lower learning rate than {settings['lr']} may help.")
+        torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
         optimiser.step()
-        losses.append(loss.item())
-        if time.monotonic() - saved > settings["save_every"]:
+        losses.append(value)
+        if parallel.first() and time.monotonic() - saved > settings["save_every"]:
             saved = time.monotonic()
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
             with atomic(resume) as temporary:

@@ -1,14 +1,17 @@
 """What the report says: its tables as rows of text and its sentences, all from the numbers of the summary."""
 
+import xkd
 from xkd.palette import share, styles
 
 TEACHERS = {
     "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, another camera), "
     "then frozen; it never saw an image or a label of the LiDAR data set",
-    "transformers": "a pre-trained vision model, taken frozen; what it was trained on is said by its own model card, and pixel "
+    "transformers": "a pre-trained vision model, taken frozen; what it was trained on is said by its own model "
+    "card, and pixel "
     "labels in its training count as labels too",
     "random": "the architecture of the small 2D network with weights that were never trained: a control",
-    "features": "features that were computed beforehand by a network outside this pipeline; if that network was trained with "
+    "features": "features that were computed beforehand by a network outside this pipeline; if that network was "
+    "trained with "
     "pixel labels, they are a supervised prior",
 }
 
@@ -37,8 +40,8 @@ def headline(summary):
             if row["low"] is not None:
                 clear = row["low"] > 0 or row["high"] < 0
                 verdict = f"95 % interval {interval(row)}" + ("" if clear else ", which includes zero")
-            text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch ({verdict}"
-            text += f", {row['n']} seeds)."
+            text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch"
+            text += f" ({verdict}, {row['n']} seeds)."
             if (factor := saved[row["fraction"]]["factor"]) is not None and factor > 1:
                 text += f" Scratch reaches that score with about {factor:g} times the labels."
             sentences.append(text)
@@ -47,7 +50,17 @@ def headline(summary):
 
 def main_table(summary):
     """Header and rows (lists of str): one row a (fraction, init), the paired difference beside it."""
-    header = ["labels", "frames", "start", "mIoU mean (%)", "sd", "n", "one run ± (streets)", "difference", "95 % interval"]
+    header = [
+        "labels",
+        "frames",
+        "start",
+        "mIoU mean (%)",
+        "sd",
+        "n",
+        "one run ± (streets)",
+        "difference",
+        "95 % interval",
+    ]
     rows = []
     for score in summary["scores"]:
         found = [d for d in summary["differences"].get(score["init"], []) if d["fraction"] == score["fraction"]]
@@ -97,8 +110,10 @@ def method(summary):
     """How the numbers came about, as a list of sentences."""
     streets = summary["streets"]
     sentences = [
-        "Each seed has its own label subset and its own distillation; both starts of a seed are fine-tuned on the same frames.",
-        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions, plus the "
+        "Each seed has its own label subset and its own distillation; both starts of a seed are fine-tuned on "
+        "the same frames.",
+        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions, "
+        "plus the "
         f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
         if summary["street_variance"]
         else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
@@ -107,7 +122,13 @@ def method(summary):
         f"Rounding: {summary['rounding']}.",
     ]
     given = summary.get("setting", {}).get("parameters", {})
-    return [data_text(given.get("data", {})), teacher_text(given.get("teacher", {})), *tuning_text(summary), *sentences]
+    first = [f"{summary['made_up']} What is said of data, teacher and tuning does not belong to them."]
+    return first * bool(summary["made_up"]) + [
+        data_text(given.get("data", {})),
+        teacher_text(given.get("teacher", {})),
+        *tuning_text(summary),
+        *sentences,
+    ]
 
 
 def data_text(data):
@@ -115,7 +136,8 @@ def data_text(data):
     if not data:
         return "Data: not stated, no parameters were given."
     root = str(data.get("root", "?"))
-    made = root.startswith(("data/", "out/smoke/data/"))
+    # The simulator leaves this record beside what it writes.
+    made = (xkd.ROOT / root).parent.joinpath("xkd-sim.json").is_file() or root.startswith("data/")
     what = "the embedded made data set (python -m xkd.sim), not recorded on any road" if made else f"the folder {root}"
     return f"Data: {what}; read as {data.get('kind', '?')} from {root}."
 
@@ -125,22 +147,27 @@ def teacher_text(teacher):
     name = teacher.get("name")
     if not name:
         return "Teacher: not stated, no parameters were given."
-    return f"Teacher `{name}`: {TEACHERS.get(name, 'of a kind this report has no words for; see the parameters below')}."
+    return (
+        f"Teacher `{name}`: {TEACHERS.get(name, 'of a kind this report has no words for; see the parameters below')}."
+    )
 
 
 def tuning_text(summary):
-    """The labels used in all, the search for learning rates, and whether the runs had converged: from the tuning record."""
+    """The labels used in all, the search for learning rates, and whether the runs had converged: from the tuning
+    record."""
     record = (summary.get("setting") or {}).get("tuning")
     if not record:
         return [
-            "Tuning: there is no tuning record (docs/tuning.json), so neither the labels spent on tuning nor the convergence "
+            "Tuning: there is no tuning record (docs/tuning.json), so neither the labels spent on tuning nor the "
+            "convergence "
             "of the runs can be stated."
         ]
     sentences = []
     if (frames := record.get("tuning_frames")) is not None:
         where = record.get("tuning_streets", [])
         sentences.append(
-            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training streets), on which "
+            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training "
+            f"streets), on which "
             "learning rates and steps were chosen; validation streets were not looked at for that."
         )
     if search := record.get("search"):
@@ -152,11 +179,12 @@ def tuning_text(summary):
     if convergence := record.get("convergence"):
         rows = sorted(convergence.items(), key=lambda item: float(item[0]))
         text = "; ".join(
-            f"{share(float(f))}: {row['miou']:.2f} at {row['steps']} steps, {row['miou_double']:.2f} at {2 * row['steps']} "
+            f"{share(float(f))}: {row['miou']:.2f} at {row['steps']} steps, {row['miou_double']:.2f} at "
+            f"{2 * row['steps']} "
             f"({row['miou_double'] - row['miou']:+.2f})"
             for f, row in rows
         )
-        sentences.append(f"Convergence of the baseline, mIoU with the steps used and with twice as many: {text}.")
+        sentences.append(f"Convergence check, mIoU with the steps used and with twice as many: {text}.")
     return sentences
 
 

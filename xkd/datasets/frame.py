@@ -196,7 +196,7 @@ def read_bytes(path):
 def same_length(path, labels, scan, points):
     """Errors: a label file whose length is not its scan's."""
     if labels != points:
-        raise XkdError(f"{path}: {labels} labels for {points} points of {scan}.")
+        raise XkdError(f"{path}: {labels:g} labels for {points} points of {scan}.")
 
 
 def training_ids(raw, table, path):

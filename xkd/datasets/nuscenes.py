@@ -206,24 +206,22 @@ def table(folder, name, columns, keep=None, optional=()):
     return frame
 
 
-def rows(path, chunk=1 << 24):
+def rows(path, chunk=1 << 22, longest=1 << 26):
     """The objects of a JSON array, one by one: a full sample_data.json has 2.6 million, too many to hold at once."""
-    decode, between = json.JSONDecoder().raw_decode, re.compile(r"[\s,\[\]]*").match
-    try:
-        with open(path, encoding="utf-8") as file:
-            text, at, more = file.read(chunk), 0, True
-            while True:
-                at = between(text, at).end()
-                try:
-                    row, at = decode(text, at)
-                except ValueError as error:
-                    more = file.read(chunk) if more else ""
-                    if not more and at < len(text):
-                        raise XkdError(f"{path}: is not a JSON array ({error}).") from None
-                    if not more:
-                        return
-                    text, at = text[at:] + more, 0
-                else:
-                    yield row
-    except FileNotFoundError:
-        raise XkdError(f"{path}: no such table, and it is needed here.") from None
+    if not path.is_file():
+        raise XkdError(f"{path}: no such table, and it is needed here.")
+    text, before = "", "["
+    with open(path, encoding="utf-8") as file:
+        while (more := file.read(chunk)) and len(text) < longest:
+            text += more
+            end = text.rfind("}") + 1
+            try:
+                found = json.loads("[" + text[:end].lstrip().removeprefix(before) + "]") if end else []
+            except ValueError:
+                # The last brace is one inside a row; with the next piece it will be another.
+                continue
+            yield from found
+            if found:
+                text, before = text[end:], ","
+    if "".join(text.split()) != ("]" if before == "," else "[]"):
+        raise XkdError(f"{path}: is not a whole JSON array; it breaks off or is damaged at {text[:60]!r}.")

@@ -20,6 +20,9 @@ def main(arguments=None):
     except XkdError as error:
         print(f"xkd.sim: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"xkd.sim: stopped; {options.out} is as it was before.", file=sys.stderr)
+        return 130
     return 0
 
 

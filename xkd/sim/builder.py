@@ -12,11 +12,13 @@ CORNERS = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)
 
 
 def rotation(yaw=0.0, pitch=0.0, roll=0.0):
-    """(3, 3) R = Rz(yaw) Ry(pitch) Rx(roll); a positive pitch lowers the nose. Rounded, so that no math library shows through."""
+    """(3, 3) R = Rz(yaw) Ry(pitch) Rx(roll); a positive pitch lowers the nose. Rounded, so that no math library shows
+    through.
+    """
     (cy, sy), (cp, sp), (cr, sr) = ((round(math.cos(a), 9), round(math.sin(a), 9)) for a in (yaw, pitch, roll))
     z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
     y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-    return z @ y @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    return np.round(z @ y @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]]), 12)
 
 
 def pose(R, t):
@@ -27,7 +29,9 @@ def pose(R, t):
 
 
 class Builder:
-    """`place` starts an object in its own frame (x forward, origin on the ground); `box`, `ball`, `cone`, `wedge` add to it."""
+    """`place` starts an object in its own frame (x forward, origin on the ground); `box`, `ball`, `cone`, `wedge` add
+    to it.
+    """
 
     def __init__(self, rng):
         self.rng = rng
@@ -49,7 +53,9 @@ class Builder:
         owner = len(self.objects) - 1
         thing = owner + 1 if self.label in THINGS else 0
         self.matrices.append(matrix)
-        self.rows.append((kind, owner, self.label, thing, MATERIALS[material], porous, self.texture, *half, *taper, share))
+        self.rows.append(
+            (kind, owner, self.label, thing, MATERIALS[material], porous, self.texture, *half, *taper, share)
+        )
         a = np.asarray(a, float)
         self.colours.append((a, a if b is None else np.asarray(b, float)))
 
@@ -75,8 +81,17 @@ class Builder:
         table = np.array(self.rows, float)
         whole = table[:, :7].astype(np.int64)
         return dict(
-            matrix=np.array(self.matrices), kind=whole[:, 0], owner=whole[:, 1], label=whole[:, 2].astype(np.uint8),
-            instance=whole[:, 3].astype(np.uint16), material=whole[:, 4], porous=whole[:, 5],
-            texture=whole[:, 6] + np.arange(len(whole)) * (whole[:, 4] == MATERIALS["leaf"]), half=table[:, 7:10].copy(),
-            taper=table[:, 10:12].copy(), share=table[:, 12].copy(), colour=np.array(self.colours), objects=np.array(self.objects),
-        )  # fmt: skip
+            matrix=np.array(self.matrices),
+            kind=whole[:, 0],
+            owner=whole[:, 1],
+            label=whole[:, 2].astype(np.uint8),
+            instance=whole[:, 3].astype(np.uint16),
+            material=whole[:, 4],
+            porous=whole[:, 5],
+            texture=whole[:, 6] + np.arange(len(whole)) * (whole[:, 4] == MATERIALS["leaf"]),
+            half=table[:, 7:10].copy(),
+            taper=table[:, 10:12].copy(),
+            share=table[:, 12].copy(),
+            colour=np.array(self.colours),
+            objects=np.array(self.objects),
+        )

@@ -1,74 +1,66 @@
 """The ground of a street: rows of strips from left to right, one row for each stretch along it.
 
-What a strip is does not follow from where it lies: carriageways, parking bays, pavements, separators, plazas, lawns and islands come in
-many orders, widths and kerb heights (0 to 15 cm, often flush), and slopes and bumps overlap.
+What a strip is does not follow from where it lies: carriageways, parking bays, pavements, separators, plazas, lawns
+and islands come in many orders, widths and kerb heights (0 to 15 cm, often flush), and slopes and bumps overlap.
 """
 
 import math
 
 import numpy as np
 
+from xkd.sim.ground import COARSE, CURVE_STEP, coarse_top
 from xkd.sim.materials import MATERIALS
-from xkd.sim.raycast import COARSE, CURVE_STEP, coarse_top
+from xkd.sim.palette import palette
 
 X0, X1 = -60.0, 200.0  # metres: the extent of the tables
 Y0, Y1 = -64.0, 64.0
 STRIPS = 44
 BUMPS = {"grass": 1.0, "soil": 0.8, "cobbles": 0.12, "pavers": 0.05, "slabs": 0.04}  # relative height of the bumps
+GROUNDS = {
+    "sidewalk": ("pavers", "slabs", "slabs"),
+    "terrain": ("grass", "grass", "soil"),
+    "other_flat": ("cobbles", "hatch", "concrete"),
+}
 KERBS = (0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15)
 
 
-def tint(rng, base, spread=0.15, shift=0.04):
-    """A colour near `base`: brightness changed by `spread`, each channel by `shift`."""
-    return np.clip(np.array(base) * (1 + rng.uniform(-spread, spread)) + rng.uniform(-shift, shift, 3), 0.01, 0.95)
-
-
-def palette(rng):
-    """Two colours for each ground material of this street."""
-    grey = lambda g, s=0.25: tint(rng, (g, g, g), s, 0.012)  # noqa: E731
-    white, asphalt = grey(0.72, 0.12), grey(0.11, 0.45)
-    line = white if rng.random() < 0.7 else tint(rng, (0.75, 0.55, 0.12))
-    lawn = [(0.10, 0.20, 0.04), (0.16, 0.24, 0.06), (0.20, 0.20, 0.07)][rng.integers(3)]
-    stone = [(0.30, 0.28, 0.25), (0.36, 0.30, 0.25), (0.24, 0.25, 0.27), (0.40, 0.36, 0.30)][rng.integers(4)]
-    plaza = [(0.34, 0.15, 0.10), (0.28, 0.12, 0.09), (0.22, 0.16, 0.14), (0.42, 0.24, 0.13)][rng.integers(4)]
-    return {
-        "asphalt": (asphalt, asphalt), "line": (asphalt, line), "dash": (asphalt, white), "zebra": (asphalt, white),
-        "bays": (grey(0.15, 0.4), white), "pavers": (tint(rng, stone), grey(0.2)), "slabs": (grey(0.36), grey(0.2)),
-        "grass": (tint(rng, lawn, 0.2, 0.015), tint(rng, (0.30, 0.26, 0.12), 0.3, 0.02)),
-        "soil": (tint(rng, (0.24, 0.17, 0.10)), tint(rng, (0.18, 0.18, 0.08))), "cobbles": (tint(rng, plaza), grey(0.15)),
-        "hatch": (tint(rng, [(0.13, 0.13, 0.13), (0.30, 0.09, 0.07), (0.08, 0.22, 0.12)][rng.integers(3)]), white),
-        "concrete": (tint(rng, (0.46, 0.42, 0.33)), grey(0.3)),
-    }  # fmt: skip
+def strip(rng, what, low, high, kerb=0.0):
+    """One strip: `low` to `high` metres wide, a step `kerb` up at its near edge; lawns may rise or fall across."""
+    rise = rng.choice([0.0, rng.uniform(-0.3, 0.7), rng.uniform(-0.1, 0.2)]) if what == "terrain" else 0.0
+    return dict(what=what, width=rng.uniform(low, high), material=rng.choice(GROUNDS[what]), kerb=kerb, rise=rise)
 
 
 def roadside(rng):
-    """Strips outward from the carriageway: dicts of what, width, material, kerb (step up at its near edge), rise (slope across)."""
+    """Strips outward from the carriageway; their order, widths and steps vary, so that place alone tells little."""
     kerb = float(rng.choice(KERBS))
-    walk = lambda low, high: dict(  # noqa: E731
-        what="sidewalk", width=rng.uniform(low, high), material=rng.choice(["pavers", "slabs", "slabs"]), kerb=kerb)  # fmt: skip
-    lawn = lambda low, high, k=0.0: dict(  # noqa: E731
-        what="terrain", width=rng.uniform(low, high), material=rng.choice(["grass", "grass", "soil"]), kerb=k,
-        rise=rng.choice([0.0, rng.uniform(-0.3, 0.7), rng.uniform(-0.1, 0.2)]))  # fmt: skip
-    flat = lambda low, high, k: dict(  # noqa: E731
-        what="other_flat", width=rng.uniform(low, high), material=rng.choice(["cobbles", "hatch", "concrete"]), kerb=k)  # fmt: skip
     bays = dict(what="parking", width=rng.uniform(2.1, 2.8), material="bays", kerb=float(rng.choice([0.0, 0.0, 0.03])))
     strips = [bays] if rng.random() < 0.6 else []
-    kind = rng.choice(["city", "plaza", "verge", "lawn", "rural", "separator"], p=[0.18, 0.24, 0.2, 0.14, 0.08, 0.16])
-    later = lambda s: {**s, "kerb": 0.0}  # noqa: E731
+    kind = rng.choice(["city", "plaza", "verge", "lawn", "rural", "separator"], p=[0.23, 0.18, 0.23, 0.15, 0.08, 0.13])
     if kind == "city":
-        strips += [walk(1.8, 5.0)]
+        strips += [strip(rng, "sidewalk", 1.8, 5.0, kerb)]
     elif kind == "plaza":
-        first, second = walk(1.3, 3.0), flat(1.5, 6.0, 0.0)
-        strips += [first, second] if rng.random() < 0.6 else [{**second, "kerb": kerb}, later(first)]
+        first, second = strip(rng, "sidewalk", 1.3, 3.0, kerb), strip(rng, "other_flat", 1.5, 6.0, 0.0)
+        strips += [first, second] if rng.random() < 0.6 else [{**second, "kerb": kerb}, {**first, "kerb": 0.0}]
     elif kind == "verge":
-        strips += [lawn(0.9, 2.8, kerb), later(walk(1.4, 3.0)), lawn(1.0, 7.0)]
+        strips += [
+            strip(rng, "terrain", 0.9, 2.8, kerb),
+            strip(rng, "sidewalk", 1.4, 3.0),
+            strip(rng, "terrain", 1.0, 7.0),
+        ]
     elif kind == "lawn":
-        strips += [walk(1.4, 3.0), lawn(2.0, 8.0)]
+        strips += [strip(rng, "sidewalk", 1.4, 3.0, kerb), strip(rng, "terrain", 2.0, 8.0)]
     elif kind == "rural":
-        strips += [lawn(4.0, 9.0, float(rng.choice([0.0, 0.0, -0.04]))), later(walk(1.2, 2.0)) if rng.random() < 0.5 else lawn(1, 4)]
+        strips += [
+            strip(rng, "terrain", 4.0, 9.0, float(rng.choice([0.0, 0.0, -0.04]))),
+            strip(rng, "sidewalk", 1.2, 2.0) if rng.random() < 0.5 else strip(rng, "terrain", 1, 4),
+        ]
     else:
-        strips = [flat(0.8, 2.2, kerb), {**bays, "kerb": -kerb}, walk(1.4, 3.5)]
-        strips += [lawn(1.0, 5.0)] if rng.random() < 0.5 else []
+        strips = [
+            strip(rng, "other_flat", 0.8, 2.2, kerb),
+            {**bays, "kerb": -kerb},
+            strip(rng, "sidewalk", 1.4, 3.5, kerb),
+        ]
+        strips += [strip(rng, "terrain", 1.0, 5.0)] if rng.random() < 0.5 else []
     return strips
 
 
@@ -79,7 +71,7 @@ class Layout:
         self.lane = rng.uniform(2.9, 3.7)
         self.lanes = int(rng.choice([1, 1, 2]))
         self.sides = {+1: roadside(rng), -1: roadside(rng)}
-        self.median = rng.choice(["none", "island", "hatch", "grass"], p=[0.35, 0.3, 0.2, 0.15])
+        self.median = rng.choice(["none", "island", "hatch", "grass"], p=[0.42, 0.25, 0.17, 0.16])
         self.median_width = 0.0 if self.median == "none" else rng.uniform(1.0, 3.2)
         self.median_height = 0.0 if self.median == "hatch" else float(rng.choice([0.02, 0.06, 0.1, 0.15, 0.2]))
         self.crossing = (rng.uniform(60, 105), rng.uniform(3.0, 5.0)) if rng.random() < 0.65 else None
@@ -90,11 +82,16 @@ class Layout:
         self.drives = {side: sorted(rng.uniform(0, 150, rng.integers(0, 4))) for side in (1, -1)}
         self.ends = {side: rng.choice(["terrain", "sidewalk", "other_flat"], p=[0.55, 0.3, 0.15]) for side in (1, -1)}
         # A small plaza or island somewhere along a side, so that the rarest ground is met in most streets.
-        self.patch = (rng.uniform(45, 85), rng.uniform(12, 25), int(rng.choice([1, -1])), rng.choice(["cobbles", "hatch", "concrete"]))
+        self.patch = (
+            rng.uniform(45, 85),
+            rng.uniform(12, 25),
+            int(rng.choice([1, -1])),
+            rng.choice(["cobbles", "hatch", "concrete"]),
+        )
         a, b = rng.uniform(0, 5, 2) * rng.choice([0, 1, 1])
         p, q = rng.uniform(0, 6.28, 2)
-        self.bend = lambda x: a * np.sin(x / 45 + p) + 0.4 * b * np.sin(x / 23 + q)
-        self.rough = rng.uniform(0.05, 0.14)
+        self.waves = (a, 45, p), (0.4 * b, 23, q)  # amplitude, wavelength over 2 pi, phase
+        self.rough = rng.uniform(0.02, 0.09)
         self.seed = int(rng.integers(1 << 30))
         self.colours = palette(rng)
         self.road_half = self.median_width / 2 + self.lanes * self.lane
@@ -123,7 +120,11 @@ class Layout:
         gap = any(a < s < b for a, b in self.gaps)
         for n, strip in enumerate(self.sides[side]):
             what, material, kerb = strip["what"], strip["material"], strip["kerb"]
-            if what == "parking" and n == 0 and (gap or near_crossing or self.zebra is not None and abs(s - self.zebra) < 2):
+            if (
+                what == "parking"
+                and n == 0
+                and (gap or near_crossing or self.zebra is not None and abs(s - self.zebra) < 2)
+            ):
                 # A kerb extension: the pavement behind the bays comes forward.
                 behind = self.sides[side][1]
                 what, material, kerb = behind["what"], behind["material"], behind["kerb"]
@@ -144,7 +145,9 @@ class Layout:
             else:
                 strips.append((strip["width"], low, height, material, what))
         end = "sidewalk" if near_crossing else self.ends[side]
-        strips.append((np.inf, height, height, {"terrain": "grass", "sidewalk": "slabs", "other_flat": "cobbles"}[end], end))
+        strips.append(
+            (np.inf, height, height, {"terrain": "grass", "sidewalk": "slabs", "other_flat": "cobbles"}[end], end)
+        )
         return strips
 
     def row(self, s):
@@ -168,7 +171,10 @@ class Layout:
             else:
                 carriage = [(0.07, 0, 0, "dash", "lane_marking")]
             for n in range(1, self.lanes):
-                carriage += [(half + n * self.lane - 0.07, 0, 0, *road), (half + n * self.lane + 0.07, 0, 0, "dash", "lane_marking")]
+                carriage += [
+                    (half + n * self.lane - 0.07, 0, 0, *road),
+                    (half + n * self.lane + 0.07, 0, 0, "dash", "lane_marking"),
+                ]
             carriage += [(self.road_half - 0.3, 0, 0, *road), (self.road_half - 0.16, 0, 0, "line", "lane_marking")]
             carriage += [(self.road_half, 0, 0, *road)]
         left, right = list(carriage), list(carriage)
@@ -199,7 +205,7 @@ class Layout:
                 material[g, k], label[g, k] = MATERIALS[m], INDEX[what]
                 seed[g, k], colour[g, k] = self.seed + 16 * MATERIALS[m], self.colours[m]
         xs = X0 + CURVE_STEP * np.arange(int((X1 - X0) / CURVE_STEP) + 1)
-        self.curve_x, self.curve_y = xs, np.round(self.bend(xs), 6)
+        self.curve_x, self.curve_y = xs, np.round(sum(a * np.sin(xs / w + p) for a, w, p in self.waves), 6)
         slope = np.gradient(self.curve_y, CURVE_STEP)
         curve = np.stack([self.curve_y, 1 / np.sqrt(1 + slope**2)], 1)
         segment = np.clip(np.searchsorted(cuts, xs + CURVE_STEP / 2) - 1, 0, count - 1)
@@ -224,5 +230,7 @@ class Layout:
     def heading(self, s):
         """(y of the centre line, yaw of the street) at s."""
         y = float(np.interp(s, self.curve_x, self.curve_y))
-        slope = (float(np.interp(s + 0.5, self.curve_x, self.curve_y)) - float(np.interp(s - 0.5, self.curve_x, self.curve_y)))
+        slope = float(np.interp(s + 0.5, self.curve_x, self.curve_y)) - float(
+            np.interp(s - 0.5, self.curve_x, self.curve_y)
+        )
         return y, math.atan(slope)

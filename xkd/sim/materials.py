@@ -1,30 +1,36 @@
 """What surfaces look like: a procedural colour for every material, and how each answers a LiDAR pulse.
 
-Coordinates are metres in the primitive's own frame (ground: street coordinates), so a texture moves with its object. `foot` is the
-size of a pixel on the surface in metres: patterns finer than that fade into their mean, which keeps distant surfaces calm.
+Coordinates are metres in the primitive's own frame (ground: street coordinates), so a texture moves with its object.
+`foot` is the size of a pixel on the surface in metres: patterns finer than that fade into their mean, which keeps
+distant surfaces calm.
 """
 
 import math
 
 import numpy as np
 
-from xkd.sim.raycast import hashed, jit, noise
+from xkd.sim.ground import hashed, jit, noise
 
 # name: (mean LiDAR reflectivity, share of pulses that come back)
 TABLE = {
-    "asphalt": (0.16, 0.97), "line": (0.30, 0.98), "dash": (0.27, 0.98), "zebra": (0.24, 0.98), "bays": (0.17, 0.97),
-    "pavers": (0.24, 0.98), "slabs": (0.27, 0.98), "grass": (0.27, 0.95), "soil": (0.24, 0.97), "cobbles": (0.22, 0.97),
-    "hatch": (0.20, 0.97), "concrete": (0.26, 0.98), "plaster": (0.35, 0.98), "brick": (0.28, 0.98), "facade": (0.32, 0.97),
-    "wood": (0.28, 0.97), "metal": (0.30, 0.95), "leaf": (0.33, 0.93), "bark": (0.25, 0.96), "body": (0.34, 0.92),
-    "cabin": (0.22, 0.60), "coach": (0.34, 0.90), "cargo": (0.38, 0.96), "container": (0.33, 0.95), "tyre": (0.07, 0.80),
-    "cloth": (0.25, 0.93), "skin": (0.35, 0.96), "cone": (0.42, 0.97), "stripes": (0.38, 0.97), "sign": (0.55, 0.99),
-    "machine": (0.36, 0.95), "lamp": (0.18, 0.93), "tiles": (0.24, 0.96),
+    "asphalt": (0.16, 0.97), "line": (0.30, 0.98), "dash": (0.27, 0.98), "zebra": (0.24, 0.98),
+    "bays": (0.17, 0.97), "pavers": (0.24, 0.98), "slabs": (0.27, 0.98), "grass": (0.27, 0.95),
+    "soil": (0.24, 0.97), "cobbles": (0.22, 0.97), "hatch": (0.20, 0.97), "concrete": (0.26, 0.98),
+    "plaster": (0.35, 0.98), "brick": (0.28, 0.98), "facade": (0.32, 0.97), "wood": (0.28, 0.97),
+    "metal": (0.30, 0.95), "leaf": (0.33, 0.93), "bark": (0.25, 0.96), "body": (0.34, 0.92),
+    "cabin": (0.22, 0.60), "coach": (0.34, 0.90), "cargo": (0.38, 0.96), "container": (0.33, 0.95),
+    "tyre": (0.07, 0.80), "cloth": (0.25, 0.93), "skin": (0.35, 0.96), "cone": (0.42, 0.97),
+    "stripes": (0.38, 0.97), "sign": (0.55, 0.99), "machine": (0.36, 0.95), "lamp": (0.18, 0.93),
+    "tiles": (0.24, 0.96),
 }  # fmt: skip
 MATERIALS = {name: index for index, name in enumerate(TABLE)}
 REFLECTIVITY = np.array([row[0] for row in TABLE.values()])
 RETURNS = np.array([row[1] for row in TABLE.values()])
-(ASPHALT, LINE, DASH, ZEBRA, BAYS, PAVERS, SLABS, GRASS, SOIL, COBBLES, HATCH, CONCRETE, PLASTER, BRICK, FACADE, WOOD, METAL, LEAF,
- BARK, BODY, CABIN, COACH, CARGO, CONTAINER, TYRE, CLOTH, SKIN, CONES, STRIPES, SIGN, MACHINE, LAMP, TILES) = range(len(TABLE))  # fmt: skip
+(ASPHALT, LINE, DASH, ZEBRA, BAYS, PAVERS, SLABS, GRASS, SOIL, COBBLES, HATCH, CONCRETE, PLASTER, BRICK) = range(14)
+(FACADE, WOOD, METAL, LEAF, BARK, BODY, CABIN, COACH, CARGO, CONTAINER, TYRE, CLOTH, SKIN, CONES, STRIPES) = range(
+    14, 29
+)
+(SIGN, MACHINE, LAMP, TILES) = range(29, 33)
 
 
 @jit
@@ -108,7 +114,7 @@ def surface(m, u, v, a, b, seed, foot):
 
 @jit
 def facade(u, v, height, a, b, seed, foot):
-    """A house front: (r, g, b, glass); windows of a seeded pitch in rows of three metres, shops on some ground floors."""
+    """A house front: (r, g, b, glass); windows of a seeded pitch, shops on some ground floors."""
     pitch = 1.8 + 1.6 * hashed(seed, 1, 2)
     wide = 0.2 + 0.12 * hashed(seed, 2, 2)
     storey = 2.8 + 0.6 * hashed(seed, 3, 2)
@@ -203,8 +209,9 @@ def appearance(m, x, y, z, half, axis, a, b, seed, foot):
         ring = max(abs(u) / (half[1] if axis == 0 else half[0]), abs(z) / half[2])
         if ring > 0.72:
             return b[0], b[1], b[2], 0.0
-        if noise(u * 9.0, z * 9.0, seed) > 0.66:
-            return 0.03, 0.03, 0.03, 0.0
+        line = part(z / 0.24)
+        if 0.3 < line < 0.75 and ring < 0.62 and noise(u * 14.0, math.floor(z / 0.24) * 7.3, seed) > 0.45:
+            return b[0], b[1], b[2], 0.0
         return a[0], a[1], a[2], 0.0
     if m == MACHINE:
         if z < -0.6 * half[2] or (axis != 2 and part((u + z) / 0.5) < 0.5 and z > 0.75 * half[2]):
@@ -215,7 +222,11 @@ def appearance(m, x, y, z, half, axis, a, b, seed, foot):
         third = int(min(max((z / half[2] + 1.0) * 1.5, 0.0), 2.0))
         f = part((z / half[2] + 1.0) * 1.5)
         if abs(u) < 0.7 * half[1] and 0.2 < f < 0.8 and third == seed % 3:
-            return (0.05, 0.9, 0.25, 0.0) if third == 0 else ((0.95, 0.6, 0.05, 0.0) if third == 1 else (0.95, 0.06, 0.04, 0.0))
+            return (
+                (0.05, 0.9, 0.25, 0.0)
+                if third == 0
+                else ((0.95, 0.6, 0.05, 0.0) if third == 1 else (0.95, 0.06, 0.04, 0.0))
+            )
         return 0.02, 0.02, 0.02, 0.0
     if m == CLOTH or m == SKIN or m == METAL:
         k = 0.85 + 0.3 * noise(x * 6.0, z * 6.0 + y, seed)

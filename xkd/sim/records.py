@@ -1,4 +1,6 @@
-"""What the simulated sensors hand to the writers. Frames and units are those of `xkd.datasets.frame`: metres, x forward, y left, z up."""
+"""What the simulated sensors hand to the writers. Frames and units are those of `xkd.datasets.frame`: metres, x
+forward, y left, z up.
+"""
 
 from dataclasses import dataclass
 

@@ -1,95 +1,31 @@
-"""The compiled entry points: sort primitives into tiles, draw an image, turn the LiDAR once, cast the sun's shadows.
-
-Numba keeps one cache a file and does not notice that an imported kernel has changed, so the digest of the kernels' sources is a
-closure variable of every entry point: closures are part of the cache key.
-"""
+"""Compiled entry points that draw an image and turn the LiDAR once."""
 
 import math
-import zlib
-from pathlib import Path
 
 import numpy as np
-from numba import njit
 
-from xkd.sim import materials, raycast
+from xkd.sim import ground, materials, raycast, tiles
+from xkd.sim.ground import ground_at, hashed, hit_ground, noise
 from xkd.sim.materials import CABIN, FACADE, LEAF, LINE, appearance, surface
-from xkd.sim.raycast import cast, ground_at, hashed, hit_ground, noise, normal_at
+from xkd.sim.raycast import cast, normal_at
+from xkd.sim.tiles import SECTORS, TILE_X, TILE_Y, entry
 
-TILE_X, TILE_Y = 16, 12  # pixels
-SECTORS = 180  # of a turn, for the LiDAR's candidate lists
 SKY = 255
-CURVED = LEAF  # materials whose normal is ruffled
 
 
 def _kernels(version):
-    entry = njit(nogil=True, error_model="numpy", cache=True)
-
-    @entry
-    def camera_tiles(corners, centre, radius, R, origin, f, cx, cy, width, height):
-        """Candidate primitives of every tile, nearest first: (ids, start (tiles + 1,), near (P,))."""
-        version  # noqa: B018
-        count = corners.shape[0]
-        near = np.empty(count)
-        box = np.empty((count, 4), np.int64)
-        tx, ty = (width + TILE_X - 1) // TILE_X, (height + TILE_Y - 1) // TILE_Y
-        local = np.empty((8, 3))
-        for p in range(count):
-            gap = 0.0
-            for k in range(3):
-                gap += (centre[p, k] - origin[k]) ** 2
-            near[p] = max(math.sqrt(gap) - radius[p], 0.0)
-            left, right, top, bottom = 1e9, -1e9, 1e9, -1e9
-            for c in range(8):
-                x, y, z = corners[p, c, 0] - origin[0], corners[p, c, 1] - origin[1], corners[p, c, 2] - origin[2]
-                for k in range(3):
-                    local[c, k] = R[0, k] * x + R[1, k] * y + R[2, k] * z
-            for c in range(8):
-                for bit in range(-1, 3):
-                    # bit -1: the corner itself; else the edge to the corner that differs in this bit, cut at the near plane
-                    x, y, z = local[c, 0], local[c, 1], local[c, 2]
-                    if bit >= 0:
-                        e = c ^ (1 << bit)
-                        if z >= 0.05 or local[e, 2] < 0.05:
-                            continue
-                        w = (0.05 - z) / (local[e, 2] - z)
-                        x, y, z = x + w * (local[e, 0] - x), y + w * (local[e, 1] - y), 0.05
-                    elif z < 0.05:
-                        continue
-                    u, v = f * x / z + cx, f * y / z + cy
-                    left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
-            if right < -1.0 or left > width or bottom < -1.0 or top > height or left > right:
-                box[p, 0], box[p, 1], box[p, 2], box[p, 3] = 0, -1, 0, -1
-            else:
-                box[p, 0] = int(max(left - 1.0, 0.0)) // TILE_X
-                box[p, 1] = min(int(min(right + 1.0, width - 1.0)) // TILE_X, tx - 1)
-                box[p, 2] = int(max(top - 1.0, 0.0)) // TILE_Y
-                box[p, 3] = min(int(min(bottom + 1.0, height - 1.0)) // TILE_Y, ty - 1)
-        start = np.zeros(tx * ty + 1, np.int64)
-        for p in range(count):
-            for j in range(box[p, 2], box[p, 3] + 1):
-                for i in range(box[p, 0], box[p, 1] + 1):
-                    start[j * tx + i + 1] += 1
-        for n in range(tx * ty):
-            start[n + 1] += start[n]
-        ids = np.empty(start[-1], np.int64)
-        fill = start.copy()
-        for p in np.argsort(near):
-            for j in range(box[p, 2], box[p, 3] + 1):
-                for i in range(box[p, 0], box[p, 1] + 1):
-                    ids[fill[j * tx + i]] = p
-                    fill[j * tx + i] += 1
-        return ids, start, near
-
     @entry
     def draw(size, f, cx, cy, R, origin, tiles, solids, looks, ground, strips, shadow, light, seed):
-        """One image: (rgb uint8 (H, W, 3), label uint8, depth float32 along the optical axis). `light` is sensors.Light's tuple."""
+        """One image: (rgb uint8 (H, W, 3), label uint8, depth float32 along the optical axis). `light` is
+        sensors.Light's tuple.
+        """
         version  # noqa: B018
         height, width = size
         ids, start, near = tiles
         inverse, half, texture = solids[0], solids[5], solids[6]
         material, colour, label = looks
         s_material, s_colour, s_label, s_seed = strips
-        shade, shade_x, shade_y, shade_step = shadow
+        shade, cover, shade_x, shade_y, shade_step = shadow
         sun, warm, ambient, haze, sky, gains, contrast, grain, scale, mean = light
         rgb = np.empty((height, width, 3), np.uint8)
         labels = np.empty((height, width), np.uint8)
@@ -128,13 +64,15 @@ def _kernels(version):
                         grow = 1.0 if LINE <= m <= LINE + 2 else scale
                         r, g, bl = surface(m, x * grow, d * grow, s_colour[k, 0], s_colour[k, 1], s_seed[k], slant)
                         nx, ny, nz = 0.0, 0.0, 1.0
-                        lit = 1.0
+                        lit, roof = 1.0, 1.0
                         i, j = (x - shade_x) / shade_step, (y - shade_y) / shade_step
                         if 0.0 < i < shade.shape[0] - 1.0 and 0.0 < j < shade.shape[1] - 1.0:
                             fi, fj = int(i), int(j)
                             i, j = i - fi, j - fj
                             lit = (shade[fi, fj] * (1 - i) + shade[fi + 1, fj] * i) * (1 - j)
                             lit += (shade[fi, fj + 1] * (1 - i) + shade[fi + 1, fj + 1] * i) * j
+                            roof = (cover[fi, fj] * (1 - i) + cover[fi + 1, fj] * i) * (1 - j)
+                            roof += (cover[fi, fj + 1] * (1 - i) + cover[fi + 1, fj + 1] * i) * j
                     else:
                         labels[row, column] = label[p]
                         q = inverse[p]
@@ -144,19 +82,32 @@ def _kernels(version):
                         nx, ny, nz, axis = normal_at(p, lx, ly, lz, solids)
                         h = half[p]
                         r, g, bl, glass = appearance(
-                            material[p], lx * h[0], ly * h[1], lz * h[2], h, axis, colour[p, 0], colour[p, 1], texture[p], foot
+                            material[p],
+                            lx * h[0],
+                            ly * h[1],
+                            lz * h[2],
+                            h,
+                            axis,
+                            colour[p, 0],
+                            colour[p, 1],
+                            texture[p],
+                            foot,
                         )
-                        lit = 1.0
+                        lit, roof = 1.0, 1.0
                     if nx * dx + ny * dy + nz * dz > 0.0:
                         nx, ny, nz = -nx, -ny, -nz
                     direct = max(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0) * lit
-                    open_sky = ambient * (0.62 + 0.38 * nz)
+                    open_sky = ambient * (0.62 + 0.38 * nz) * roof
                     r *= direct * warm[0] + open_sky * (0.6 + 0.4 * sky[1, 0])
                     g *= direct * warm[1] + open_sky * (0.6 + 0.4 * sky[1, 1])
                     bl *= direct * warm[2] + open_sky * (0.6 + 0.4 * sky[1, 2])
                     if glass > 0.0:
                         facing = abs(nx * dx + ny * dy + nz * dz)
-                        mirror = glass * (0.12 + 0.7 * (1.0 - facing) ** 3) * (0.5 + 0.5 * noise(x * 0.3 + z, y * 0.3 + z, 5))
+                        mirror = (
+                            glass
+                            * (0.12 + 0.7 * (1.0 - facing) ** 3)
+                            * (0.5 + 0.5 * noise(x * 0.3 + z, y * 0.3 + z, 5))
+                        )
                         r, g, bl = r + mirror * sky[0, 0], g + mirror * sky[0, 1], bl + mirror * sky[0, 2]
                     air = t * t / (t * t + haze * haze)
                     r, g, bl = r + air * (sky[0, 0] - r), g + air * (sky[0, 1] - g), bl + air * (sky[0, 2] - bl)
@@ -171,44 +122,16 @@ def _kernels(version):
         return rgb, labels, depths
 
     @entry
-    def turn(rotation, origin, azimuth, elevation, order, solids, looks, ground, strips, bounds, reach, spread, seed):
-        """One LiDAR turn from `origin`: flat arrays (beams * steps) of range (0 = no return), intensity, label and primitive (-1)."""
+    def turn(rotation, origin, azimuth, elevation, bins, solids, looks, ground, strips, answer, reach, spread, seed):
+        """One LiDAR turn from `origin`: flat arrays (beams * steps) of range (0 = no return), intensity, label and
+        primitive (-1).
+        """
         version  # noqa: B018
-        corners, centre, near, reflect, returns = bounds
+        near, reflect, returns = answer
         inverse, half, texture = solids[0], solids[5], solids[6]
         material, _, label = looks
         s_material, _, s_label, s_seed = strips
-        count = corners.shape[0]
-        # Each primitive's interval of sectors: its corners' angles about that of its centre, everything if the origin is within.
-        sector = np.empty((count, 2), np.int64)
-        for p in range(count):
-            middle = math.atan2(centre[p, 1] - origin[1], centre[p, 0] - origin[0])
-            low, high, least = 0.0, 0.0, 1e9
-            for c in range(8):
-                x, y = corners[p, c, 0] - origin[0], corners[p, c, 1] - origin[1]
-                least = min(least, x * x + y * y)
-                turned = math.atan2(y, x) - middle
-                turned -= 2.0 * math.pi * math.floor(turned / (2.0 * math.pi) + 0.5)
-                low, high = min(low, turned), max(high, turned)
-            if near[p] > reach:
-                sector[p, 0], sector[p, 1] = 0, -1
-            elif high - low > math.pi * 0.98:
-                sector[p, 0], sector[p, 1] = 0, SECTORS - 1
-            else:
-                sector[p, 0] = int(math.floor((middle + low - 1e-6) / (2.0 * math.pi) * SECTORS))
-                sector[p, 1] = int(math.floor((middle + high + 1e-6) / (2.0 * math.pi) * SECTORS))
-        start = np.zeros(SECTORS + 1, np.int64)
-        for p in range(count):
-            for s in range(sector[p, 0], sector[p, 1] + 1):
-                start[s % SECTORS + 1] += 1
-        for s in range(SECTORS):
-            start[s + 1] += start[s]
-        ids = np.empty(start[-1], np.int64)
-        fill = start.copy()
-        for p in order:
-            for s in range(sector[p, 0], sector[p, 1] + 1):
-                ids[fill[s % SECTORS]] = p
-                fill[s % SECTORS] += 1
+        ids, start = bins
         beams, steps = elevation.shape[0], azimuth.shape[0]
         ranges, intensities = np.zeros(beams * steps), np.zeros(beams * steps)
         labels, hits = np.zeros(beams * steps, np.uint8), np.full(beams * steps, -1, np.int64)
@@ -245,7 +168,9 @@ def _kernels(version):
                         facing = 0.4 + 0.6 * hashed(n, 5, seed)
                     elif m == FACADE or m == CABIN:
                         h = half[p]
-                        glass = appearance(m, lx * h[0], ly * h[1], lz * h[2], h, axis, spread, spread, texture[p], 0.02)[3]
+                        glass = appearance(
+                            m, lx * h[0], ly * h[1], lz * h[2], h, axis, spread, spread, texture[p], 0.02
+                        )[3]
                         if glass > 0.5:
                             if hashed(n, 6, seed) < 0.55:
                                 continue
@@ -261,30 +186,7 @@ def _kernels(version):
                 labels[n], hits[n] = tag, p
         return ranges, intensities, labels, hits
 
-    @entry
-    def shadows(x0, y0, step, rows, columns, sun, corners, centre, radius, solids):
-        """(rows, columns) share of sunlight that reaches the ground, softened a little; leaves let some through."""
-        version  # noqa: B018
-        lit = np.ones((rows, columns), np.float32)
-        one, everywhere = np.zeros(1, np.int64), np.zeros(corners.shape[0])
-        for p in range(corners.shape[0]):
-            left, right, low, high = 1e9, -1e9, 1e9, -1e9
-            for c in range(8):
-                x = corners[p, c, 0] - sun[0] / sun[2] * corners[p, c, 2]
-                y = corners[p, c, 1] - sun[1] / sun[2] * corners[p, c, 2]
-                left, right, low, high = min(left, x), max(right, x), min(low, y), max(high, y)
-            one[0] = p
-            for i in range(max(int((left - x0) / step), 0), min(int((right - x0) / step) + 2, rows)):
-                for j in range(max(int((low - y0) / step), 0), min(int((high - y0) / step) + 2, columns)):
-                    if lit[i, j] > 0.5:
-                        x, y = x0 + i * step, y0 + j * step
-                        t, hit = cast(x, y, 0.05, sun[0], sun[1], sun[2], one, 0, 1, everywhere, solids, 1e6)
-                        if hit >= 0:
-                            lit[i, j] = 0.08
-        return lit
-
-    return camera_tiles, draw, turn, shadows
+    return draw, turn
 
 
-_sources = b"".join(Path(module.__file__).read_bytes() for module in (raycast, materials)) + Path(__file__).read_bytes()
-camera_tiles, draw, turn, shadows = _kernels(zlib.crc32(_sources))
+draw, turn = _kernels(tiles.version(ground.__file__, raycast.__file__, materials.__file__, tiles.__file__, __file__))

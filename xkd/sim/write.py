@@ -1,9 +1,11 @@
 """Builds the made data set: which streets, from which seeds, on two processes, in a folder that is whole or absent."""
 
 import ast
+import functools
 import io
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 import tokenize
@@ -47,7 +49,8 @@ MARKER = "xkd-sim.json"
 README = """This is made data: no real place, person or sensor is in it.
 
 xkd.sim made it: procedural streets, ray-cast by a LiDAR and by cameras from the same geometry, from one seed. The
-layouts are the official ones, so that the official tools and the readers for real data open it:
+layouts are the official ones, so that the official tools and the readers for real data open it. A build for one rig
+lacks the other's folder.
 
 nuscenes/       nuScenes v1.0 with lidarseg labels: v1.0-trainval (train, val) and v1.0-test (no labels); no boxes
 semantickitti/  SemanticKITTI odometry: velodyne, labels, image_2, image_3, calib.txt, poses.txt, times.txt
@@ -70,8 +73,8 @@ class Street:
 
     @property
     def seed(self):
-        """63 bits that depend on the build's seed, the role and the number, so that no street occurs twice."""
-        return int(digest([self.build_seed, self.role, self.number])[:16], 16) >> 1
+        """31 bits from the build's seed, the role and the number, so that no street occurs twice."""
+        return int(digest([self.build_seed, self.role, self.number])[:8], 16) >> 1
 
 
 def plan(rig="all", profile="default", seed=0):
@@ -90,7 +93,7 @@ def plan(rig="all", profile="default", seed=0):
     ]
 
 
-def build(out, rig="all", profile="default", seed=0, processes=2, say=print):
+def build(out, rig="all", profile="default", seed=0, processes=None, say=print):
     """Makes the data set in the folder `out` and returns True, or False where `out` already holds this very build.
 
     An older made folder is replaced whole; a folder that xkd.sim did not make is refused by XkdError. `say` takes a
@@ -103,7 +106,9 @@ def build(out, rig="all", profile="default", seed=0, processes=2, say=print):
         say(f"{out}: already holds this very build ({rig}, {profile}, seed {seed}); nothing to do.")
         return False
     frames = sum(s.frames for s in streets)
-    say(f"{out}: {len(streets)} streets, {frames} frames, {estimate(streets, processes)} on {processes} processes.")
+    # Starting a second process costs more than it saves in a small build.
+    processes = processes or (2 if frames > 100 else 1)
+    say(f"{out}: {len(streets)} streets, {frames} frames, {estimate(streets, processes)}.")
     with atomic(out, folder=True) as root:
         results = make(streets, root, processes)
         for version in ("v1.0-trainval", "v1.0-test") if "nuscenes" in RIGS[rig] else ():
@@ -119,30 +124,22 @@ def make(streets, root, processes):
     if processes == 1:
         return {s: write_street(s, root) for s in progress(streets, "sim")}
     # `spawn`: a fork of a process that has run numba or torch threads can hang.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread) as pool:
-        # Long streets first, so that both processes end together.
-        jobs = {pool.submit(write_street, s, root): s for s in sorted(streets, key=lambda s: -s.frames)}
-        results = {}
-
-        def frames():
-            for job in as_completed(jobs):
-                results[jobs[job]] = job.result()
-                yield from range(jobs[job].frames)
-
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), settle) as pool:
+        # Mixed, so that the rate of the first streets tells the time that all of them take.
+        jobs = {pool.submit(write_street, s, root): s for s in sorted(streets, key=lambda s: s.seed)}
         try:
-            for _ in progress(frames(), "sim", total=sum(s.frames for s in streets)):
-                pass
+            return {jobs[job]: job.result() for job in progress(as_completed(jobs), "sim", total=len(jobs))}
         except BrokenProcessPool:
-            raise XkdError(f"{root.name}: a process that made streets was killed, perhaps for want of memory.") from None
+            raise XkdError(f"{root.name}: a process that made streets was killed (out of memory?).") from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return results
 
 
-def one_thread():
-    """Two processes share the cores already."""
+def settle():
+    """For a new process: one thread, as the processes share the cores already; the first one alone answers Ctrl-C."""
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def write_street(street, root):
@@ -201,6 +198,7 @@ def count_files(root):
     return {p.name: sum(f.is_file() for f in p.rglob("*")) for p in sorted(Path(root).iterdir()) if p.is_dir()}
 
 
+@functools.cache
 def code_digest():
     """Hex digest of the simulator's code and taxonomy; comments and docstrings are left out, as they change no data."""
     folder = Path(__file__).parent

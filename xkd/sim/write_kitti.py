@@ -40,13 +40,13 @@ def write_sequence(root, name, frames, raw_ids):
             calibration = P | {"Tr": T_cam0_lidar[:3]}
         elif np.abs(calibration["Tr"] - T_cam0_lidar[:3]).max() > 1e-6:
             raise XkdError(f"sequence {name}, frame {i}: the cameras moved against the LiDAR; calib.txt has one Tr.")
-        poses.append(sweep.T_world_lidar @ inverse(T_cam0_lidar))
+        poses.append(sweep.T_world_lidar @ np.linalg.inv(T_cam0_lidar))
         times.append(sweep.timestamp)
     if calibration is None:
         raise XkdError(f"sequence {name}: needs at least one frame.")
     numbers = {key: " ".join(f"{v + 0.0:.12e}" for v in np.round(M, 9).ravel()) for key, M in calibration.items()}
     (folder / "calib.txt").write_text("".join(f"{key}: {line}\n" for key, line in numbers.items()))
-    first = inverse(poses[0])
+    first = np.linalg.inv(poses[0])
     lines = [" ".join(f"{v + 0.0:.9e}" for v in np.round(first @ T, 9)[:3].ravel()) for T in poses]
     (folder / "poses.txt").write_text("\n".join(lines) + "\n")
     (folder / "times.txt").write_text("".join(f"{(t - times[0]) / 1e6:.6e}\n" for t in times))
@@ -57,15 +57,18 @@ def calibrate(name, sweep, cameras):
 
     cameras: {"image_2": Shot, "image_3": Shot}. Camera 0 stands on the line through both, with their axes and K.
     """
-    T_lidar_world = inverse(sweep.T_world_lidar)
-    T_lidar_cam = {key: T_lidar_world @ shot.T_world_rig @ shot.T_rig_cam for key, shot in cameras.items()}
+    T_lidar_rig = np.linalg.inv(sweep.T_rig_lidar)
+    for key, shot in cameras.items():
+        if np.abs(shot.T_world_rig - sweep.T_world_rig).max() > 1e-6:
+            raise XkdError(f"sequence {name}: {key} was not taken at the sweep's time, and calib.txt cannot say so.")
+    T_lidar_cam = {key: T_lidar_rig @ shot.T_rig_cam for key, shot in cameras.items()}
     K = cameras["image_2"].K
     step = np.eye(4)
     step[0, 3] = CAMERA_0
-    T_cam0_lidar = inverse(T_lidar_cam["image_2"] @ step)
+    T_cam0_lidar = np.linalg.inv(T_lidar_cam["image_2"] @ step)
     P = {"P0": projection(K, np.zeros(3)), "P1": projection(K, np.array([-BASELINE_1, 0, 0]))}
     for key in ("image_2", "image_3"):
-        T_cam_cam0 = inverse(T_cam0_lidar @ T_lidar_cam[key])
+        T_cam_cam0 = np.linalg.inv(T_cam0_lidar @ T_lidar_cam[key])
         if np.abs(T_cam_cam0[:3, :3] - np.eye(3)).max() > 1e-6 or np.abs(cameras[key].K - K).max() > 1e-9:
             raise XkdError(f"sequence {name}: {key} is not rectified against image_2.")
         P[f"P{key[-1]}"] = projection(K, T_cam_cam0[:3, 3])
@@ -75,11 +78,3 @@ def calibrate(name, sweep, cameras):
 def projection(K, t):
     """K [I | t] (3, 4), t in metres."""
     return K @ np.column_stack([np.eye(3), t])
-
-
-def inverse(T):
-    """Inverse of a rigid (4, 4) transform."""
-    out = np.eye(4)
-    out[:3, :3] = T[:3, :3].T
-    out[:3, 3] = -T[:3, :3].T @ T[:3, 3]
-    return out

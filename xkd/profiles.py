@@ -1,0 +1,116 @@
+"""`python -m xkd.profiles NAME DEST [--set key=value ...]`: a copy of this checkout that runs a profile of params.yaml.
+
+The same stages on other data or at another size, in a folder of their own with a DVC cache of their own: `dvc repro`
+there leaves this checkout's results alone, and a second run skips what the first one did.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+import xkd
+from xkd import params
+from xkd.errors import XkdError
+from xkd.files import atomic
+from xkd.stage import checked
+
+MARKER = ".xkd-profile"
+OWN = {".dvc", "data", "out", "dvc.lock"}
+"""What belongs to a copy's own runs: never copied into it, never removed from it."""
+LEFT_OUT = {"data.dvc", "study"}
+"""data.dvc is the fingerprint of the default data set, which a copy does not have."""
+UNTRACKED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
+
+
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m xkd.profiles", description="Makes a copy that runs a profile.")
+    parser.add_argument("name", help="a section of `profiles` in params.yaml")
+    parser.add_argument("dest", type=Path, nargs="?", help="the copy's folder (default: out/NAME)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given",
+                        help="a further change, such as data.root=/path; the value is YAML")
+    options = parser.parse_args(arguments)
+    try:
+        dest = options.dest or xkd.ROOT / "out" / options.name
+        copy(dest, overlaid(options.name, options.given))
+        print(f"{dest}: runs profile {options.name}")
+    except XkdError as error:
+        print(f"xkd.profiles: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def overlaid(name, given=()):
+    """All of params.yaml with `profiles.<name>` and then every `a.b=value` of `given` laid over it.
+
+    `profiles` stays in it, for notebooks opened by hand. XkdError for an unknown profile or key, by name.
+    """
+    sections = params.profile(name)
+    for change in given:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise XkdError(f"--set {change}: should be key=value.")
+        try:
+            value = checked(yaml.safe_load(text), f"--set {key}")
+        except yaml.YAMLError:
+            raise XkdError(f"--set {change}: the value is not YAML.") from None
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        sections = params.overlay(sections, value, "--set")
+    return sections | {"profiles": params.read()["profiles"]}
+
+
+def copy(dest, sections, root=None):
+    """Makes or renews the copy of the checkout `root` at `dest`, with `sections` as its params.yaml.
+
+    An earlier copy keeps its data, outputs, lock file and DVC cache. XkdError if `dest` holds anything else.
+    """
+    dest, root = Path(dest).resolve(), Path(root or xkd.ROOT)
+    if root.resolve().is_relative_to(dest):
+        raise XkdError(f"{dest}: holds the checkout itself.")
+    if dest.exists() and not (dest.is_dir() and ((dest / MARKER).exists() or not any(dest.iterdir()))):
+        raise XkdError(f"{dest}: is something else already (no {MARKER} in it); choose another folder.")
+    dest.mkdir(parents=True, exist_ok=True)
+    (dest / MARKER).touch()
+    for old in dest.iterdir():
+        if old.name not in OWN | {MARKER}:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for name in files(root):
+        if Path(name).parts[0] not in OWN | LEFT_OUT | {MARKER}:
+            (dest / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, dest / name)
+    with atomic(dest / "params.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(sections, sort_keys=False))
+    with atomic(dest / ".dvc" / "config") as temporary:
+        # Not a git repository of its own: DVC must not look for one.
+        temporary.write_text("[core]\n    no_scm = true\n    analytics = false\n")
+
+
+def files(root):
+    """Files of the checkout that git tracks or does not ignore, relative; without git, all but caches and outputs."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        listed = []
+    if not (root / ".git").exists() or not any(listed):
+        return sorted(walked(root))
+    return sorted(name for name in set(listed) if name and (root / name).is_file())
+
+
+def walked(root):
+    """The same from the folder alone."""
+    for folder, inner, names in os.walk(root):
+        relative = Path(folder).relative_to(root)
+        skip = UNTRACKED | OWN if relative == Path(".") else UNTRACKED
+        inner[:] = [name for name in inner if name not in skip and not name.endswith(".egg-info")]
+        yield from (str(relative / name) for name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
