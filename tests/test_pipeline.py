@@ -84,6 +84,13 @@ def test_deps_are_what_the_notebook_imports(name):
     assert notebook in listed
 
 
+def test_a_cell_depends_on_every_number_but_the_other_inits():
+    """`finetune` is listed key by key, so that another init's learning rate is no reason to run a cell again."""
+    listed = {param for param in STAGES["finetune"]["params"] if param.startswith("finetune.")}
+    keys = set(params.read()["finetune"])
+    assert listed == {f"finetune.{key}" for key in keys - {"lr"}} | {"finetune.lr.${item.init}"}
+
+
 def test_every_class_fact_is_a_dep():
     for name in ("prepare", "teacher"):
         assert "xkd/datasets/labels" in STAGES[name]["deps"]

@@ -206,7 +206,7 @@ def table(folder, name, columns, keep=None, optional=()):
     return frame
 
 
-def rows(path, chunk=1 << 22, longest=1 << 26):
+def rows(path, chunk=1 << 16, longest=1 << 26):
     """The objects of a JSON array, one by one: a full sample_data.json has 2.6 million, too many to hold at once."""
     if not path.is_file():
         raise XkdError(f"{path}: no such table, and it is needed here.")

@@ -21,7 +21,7 @@ GROUNDS = {
     "terrain": ("grass", "grass", "soil"),
     "other_flat": ("cobbles", "hatch", "concrete"),
 }
-KERBS = (0.0, 0.0, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15)
+KERBS = (0.0, 0.03, 0.06, 0.08, 0.1, 0.12, 0.15)
 
 
 def strip(rng, what, low, high, kerb=0.0):
@@ -91,7 +91,7 @@ class Layout:
         a, b = rng.uniform(0, 5, 2) * rng.choice([0, 1, 1])
         p, q = rng.uniform(0, 6.28, 2)
         self.waves = (a, 45, p), (0.4 * b, 23, q)  # amplitude, wavelength over 2 pi, phase
-        self.rough = rng.uniform(0.02, 0.09)
+        self.rough = rng.uniform(0.04, 0.14)
         self.seed = int(rng.integers(1 << 30))
         self.colours = palette(rng)
         self.road_half = self.median_width / 2 + self.lanes * self.lane

@@ -198,7 +198,7 @@ def scan(street, name, index, seed):
     T = np.round(T_world_rig @ T_rig_lidar, 9)
     rng = np.random.default_rng([seed, street.seed, index, 99])
     character = np.random.default_rng([32452843, street.seed])
-    spread = np.array([character.uniform(0.02, 0.03), character.uniform(0.7, 1.4), 0.0])
+    spread = np.array([character.uniform(0.02, 0.03), character.uniform(0.8, 1.25), 0.0])
     angles = 2 * np.pi * (np.arange(steps) + rng.random()) / steps
     azimuth = np.round(np.stack([np.cos(angles), np.sin(angles)], 1), 9)
     slopes = np.radians(np.array(beams))

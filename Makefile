@@ -1,0 +1,104 @@
+# From nothing to the report: `make repro`. `make` alone lists the targets.
+.ONESHELL:
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+.PHONY: help install install-test repro test lint demo real clean
+
+# An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
+ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
+JOINED := $(if $(ACTIVE),$(if $(filter install,$(MAKECMDGOALS)),yes,$(shell test -f "$(ACTIVE)/.xkd" && echo yes)))
+ENV := $(if $(JOINED),$(ACTIVE),$(CURDIR)/.venv)
+# The interpreter that .venv is made with.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BASE := $(if $(JOINED),$(ACTIVE)/bin/python,$(PYTHON))
+BIN := $(ENV)/bin
+PIP := "$(BIN)/python" -m pip install -qq --no-input --disable-pip-version-check
+# Both are kept in the environment, so that an unchanged one is left alone.
+STAMP = $(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1) $(CURDIR)
+STAMP_TEST = $(shell cksum < requirements-test.txt | cut -d' ' -f1)
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+define STOP
+stop() { printf 'xkd: %s\n' "$$*" >&2; exit 1; }
+endef
+
+help:
+	@echo 'make install   packages into the active environment, or into .venv'
+	echo 'make repro     install, make the data, run what is not done yet, show the results'
+	echo 'make demo      the same stages on tiny data, in out/demo (about four minutes)'
+	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti]   the same stages on your data, in out/real'
+	echo 'make test      install, linter, tests, every notebook'
+	echo 'make lint      linter only'
+	echo 'make clean     removes results and their cache; data/ and .venv stay'
+
+install:
+	@$(STOP)
+	test "$$(cat "$(ENV)/.xkd" 2>/dev/null)" != "$(STAMP)" || exit 0
+	hint='install it, or name one: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11'
+	test -n "$(BASE)" || stop "Python 3.11 is needed and no python3.11 was found: $$hint"
+	command -v "$(BASE)" > /dev/null || stop "Python 3.11 is needed and $(BASE) is not there: $$hint"
+	version=$$("$(BASE)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || stop "$(BASE) does not run: $$hint"
+	test "$$version" = 3.11 || stop "Python 3.11 is needed (spconv has no CPU build for another) and $(BASE) is $$version: $$hint"
+	"$(BASE)" -c 'import ensurepip, venv' 2>/dev/null || stop "$(BASE) cannot make environments: install its venv module (python3.11-venv)."
+	"$(BASE)" -c 'import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+		|| stop "$(BASE) has no C headers, which torch-scatter is built with: install them (python3.11-dev)."
+	command -v c++ > /dev/null || command -v g++ > /dev/null || stop "A C++ compiler is needed to build torch-scatter and no c++ or g++ was found: install one (g++)."
+	command -v git > /dev/null || stop "git is needed and was not found: install it (git)."
+	echo 'xkd: installing into $(ENV): a download of 0.5 to 4 GB, and 3 to 6 minutes of compiling, once.'
+	test -x "$(BIN)/python" || "$(BASE)" -m venv "$(ENV)"
+	$(PIP) 'setuptools>=77' wheel ninja "$$(grep '^torch==' requirements.txt)"
+	echo 'xkd: torch is there; building torch-scatter.'
+	# Sums and means, all that xkd uses of it, are torch's own and run on any device: no CUDA compiler has to match.
+	FORCE_ONLY_CPU=1 CXX=$${CXX:-$$(command -v c++ || command -v g++)} $(PIP) --no-build-isolation "$$(grep '^torch-scatter==' requirements.txt)"
+	$(PIP) --requirement requirements.txt
+	$(PIP) --no-build-isolation --no-deps --editable .
+	echo "$(STAMP)" > "$(ENV)/.xkd"
+
+install-test: install
+	@test "$$(cat "$(ENV)/.xkd-test" 2>/dev/null)" != "$(STAMP_TEST)" || exit 0
+	$(PIP) --requirement requirements-test.txt
+	$(PIP) --no-deps nuscenes-devkit==1.2.0
+	echo "$(STAMP_TEST)" > "$(ENV)/.xkd-test"
+
+repro: install
+	@python -m xkd.estimate
+	python -m xkd.sim data
+	dvc status --quiet data.dvc || echo 'xkd: data/ is not what data.dvc says: the results will be of this data, and git will show data.dvc as changed.'
+	dvc repro
+	echo
+	cat out/report/table.md
+	echo
+	echo 'xkd: the report is out/report/report.html'
+
+demo: install
+	@python -m xkd.profiles demo out/demo
+	cd out/demo
+	python -m xkd.sim data --profile smoke
+	dvc repro
+	cat out/report/table.md
+	echo 'xkd: the report is out/demo/out/report/report.html (a demonstration: tiny data, one seed, numbers without meaning)'
+
+KIND ?= semantickitti
+real: install
+	@$(STOP)
+	test -d "$(DATA)" || stop 'say where the data are: make real DATA=folder FEATURES=folder'
+	test -d "$(FEATURES)" || stop 'say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
+	data=$$(cd "$(DATA)" && pwd)
+	features=$$(cd "$(FEATURES)" && pwd)
+	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
+		--set teacher.root="$$features" --set teacher.corpus="$$features"
+	cd out/real
+	dvc repro
+	cat out/report/table.md
+	echo 'xkd: the report is out/real/out/report/report.html'
+
+test: install-test
+	@ruff check .
+	python -m pytest --nbval-lax --nbval-current-env tests notebooks
+
+lint: install-test
+	@ruff check .
+
+clean:
+	@rm -rf out .dvc/cache .dvc/tmp

@@ -1,0 +1,198 @@
+"""`make` and the profiles: what is missing is said before anything is installed, and a copy runs on its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import xkd
+from xkd import XkdError, estimate, params, profiles
+
+TOOLS = "sh cat cksum cut grep test printf echo env".split()
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """(checkout, folder of programs): the checkout holds what `make install` reads, the folder few programs."""
+    for name in ("Makefile", "requirements.txt", "requirements-test.txt", "pyproject.toml"):
+        shutil.copy(xkd.ROOT / name, tmp_path / name)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for tool in TOOLS:
+        if shutil.which(tool):
+            (programs / tool).symlink_to(shutil.which(tool))
+    return tmp_path, programs
+
+
+def make(checkout, path, *words):
+    """`make words` with nothing but the folder `path` to find programs in, and no active environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("VIRTUAL_ENV", "CONDA", "MAKE", "MFLAGS"))}
+    return subprocess.run([shutil.which("make"), *words], cwd=checkout, capture_output=True, text=True,
+                          env=environment | {"PATH": str(path)})
+
+
+def refused(done, checkout):
+    """The one sentence that `make` stopped with; nothing was installed."""
+    assert done.returncode != 0 and not (checkout / ".venv").exists() and "installing" not in done.stdout
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1, done.stderr
+    return said[0]
+
+
+def program(path, answer):
+    path.write_text(f"#!{shutil.which('sh')}\n{answer}\n")
+    path.chmod(0o755)
+
+
+def test_python_that_is_missing_or_of_another_version(bare):
+    checkout, programs = bare
+    assert "no python3.11 was found" in refused(make(checkout, programs, "repro"), checkout)
+    done = make(checkout, programs, "repro", "PYTHON=/nonexistent")
+    assert "/nonexistent is not there" in refused(done, checkout)
+    program(programs / "python3", "echo 3.9")
+    for target in ("repro", "test", "demo", "install"):
+        sentence = refused(make(checkout, programs, target), checkout)
+        assert "Python 3.11 is needed" in sentence and "python3 is 3.9" in sentence
+        assert f"make {target} PYTHON=" in sentence
+
+
+def test_compiler_and_git_that_are_missing(bare):
+    checkout, programs = bare
+    program(programs / "python3.11", f'exec "{sys.executable}" "$@"')
+    assert "C++ compiler" in refused(make(checkout, programs, "repro"), checkout)
+    program(programs / "g++", "exit 0")
+    assert "git is needed" in refused(make(checkout, programs, "repro"), checkout)
+
+
+def test_an_environment_that_is_up_to_date_is_left_alone(bare):
+    """The stamp that `make install` leaves: a second run does nothing, a changed requirement does."""
+    checkout, programs = bare
+    asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".xkd").write_text(asked)
+    assert make(checkout, programs, "install").returncode == 0
+    with (checkout / "requirements.txt").open("a") as file:
+        file.write("another==1.0\n")
+    assert "no python3.11 was found" in make(checkout, programs, "install").stderr
+
+
+def test_real_needs_folders(bare, tmp_path):
+    checkout, programs = bare
+    asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".xkd").write_text(asked)
+    done = make(checkout, programs, "real")
+    assert done.returncode != 0 and "make real DATA=folder" in done.stderr
+
+
+def test_requirements_are_exact_and_are_what_is_imported():
+    pins = [line for line in (xkd.ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(pin.count("==") == 1 for pin in pins)
+    from importlib.metadata import version
+
+    for pin in pins:
+        name, _, wanted = pin.partition("==")
+        assert version(name).partition("+")[0] == wanted, pin
+
+
+@pytest.fixture
+def origin(tmp_path):
+    """A small checkout without git."""
+    root = tmp_path / "origin"
+    names = "xkd/a.py xkd/__pycache__/a.pyc data.dvc dvc.lock dvc.yaml out/old data/x .venv/y"
+    for name in names.split():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    return root
+
+
+def there(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
+    if git:
+        (origin / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
+        subprocess.run(["git", "init", "--quiet"], cwd=origin, check=True)
+    code = {"xkd/a.py", "dvc.yaml"} | ({".gitignore"} if git else set())
+    own = {".xkd-profile", "params.yaml", ".dvc/config"}
+    dest = tmp_path / "copy"
+    profiles.copy(dest, {"a": {"b": 1}}, origin)
+    assert there(dest) == code | own
+    assert yaml.safe_load((dest / "params.yaml").read_text()) == {"a": {"b": 1}}
+
+    for name in ("out/result", "data/scan", "dvc.lock", ".dvc/cache/1"):
+        (dest / name).parent.mkdir(parents=True, exist_ok=True)
+        (dest / name).write_text("mine")
+    (dest / "xkd" / "gone.py").touch()
+    profiles.copy(dest, {}, origin)
+    assert there(dest) == code | own | {"out/result", "data/scan", "dvc.lock", ".dvc/cache/1"}
+    assert (dest / "dvc.lock").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_copy_is_left_alone(tmp_path, origin):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").touch()
+    with pytest.raises(XkdError, match="work: is something else already"):
+        profiles.copy(tmp_path / "work", {}, origin)
+    with pytest.raises(XkdError, match="holds the checkout itself"):
+        profiles.copy(tmp_path, {}, origin)
+    assert there(tmp_path / "work") == {"thesis.tex"}
+
+
+def test_every_profile_lies_over_params_yaml():
+    base = params.read()
+    for name, changes in base["profiles"].items():
+        laid = profiles.overlaid(name)
+        assert set(laid) == set(base) and laid["profiles"] == base["profiles"]
+        for section in set(base) - {"profiles"} - set(changes):
+            assert laid[section] == base[section]
+    laid = profiles.overlaid("real", ["data.root=/somewhere", "finetune.lr={scratch: 0.5}", "sweep.seeds=[7]"])
+    assert laid["data"]["root"] == "/somewhere" and laid["sweep"]["seeds"] == [7]
+    assert laid["finetune"]["lr"] == base["finetune"]["lr"] | {"scratch": 0.5}
+
+
+@pytest.mark.parametrize(
+    "name, given, words",
+    [
+        ("demi", [], "unknown profile 'demi'"),
+        ("demo", ["data.rot=x"], "unknown parameter 'rot'"),
+        ("demo", ["dato={}"], "unknown parameter 'dato'"),
+        ("demo", ["data.root"], "should be key=value"),
+        ("demo", ["distill.lr=1e-3"], "write 0.001"),
+    ],
+)
+def test_an_unknown_profile_or_key_is_named(name, given, words):
+    with pytest.raises(XkdError, match=words):
+        profiles.overlaid(name, given)
+
+
+def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
+    """Three stages in a row, and one apart: a change at the second leaves the second and the third to do."""
+    stages = {
+        "one": {"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
+        "two": {"cmd": "cp b c", "deps": ["b", "code"], "outs": ["c"]},
+        "three": {"cmd": "cp c d", "deps": ["c"], "outs": ["d"]},
+        "apart": {"cmd": "cp a e", "deps": ["a"], "outs": ["e"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "code").write_text("1")
+    assert estimate.stages_left(tmp_path) == ["apart", "one", "three", "two"]
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=tmp_path, check=True)
+    assert estimate.stages_left(tmp_path) == []
+    (tmp_path / "code").write_text("2")
+    assert estimate.stages_left(tmp_path) == ["three", "two"]
+
+
+def test_estimate_knows_every_stage():
+    stages = yaml.safe_load(Path(xkd.ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(estimate.SECONDS) == set(stages)
+    assert estimate.words(50) == "about a minute" and estimate.words(600) == "about 10 minutes"

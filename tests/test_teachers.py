@@ -1,0 +1,409 @@
+"""Teachers: frozen, in the right place, and plain about what is missing. No network: every backbone is built small, here."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import xkd
+from xkd import XkdError
+from xkd.corpus import FACTS, Corpus
+from xkd.mini import Mini, crop, train_mini
+from xkd.teachers import Features, Teacher, open_teacher, pool, sample
+
+REAL = xkd.ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_network(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# ---- sample and pool
+
+
+def ramp(h, w):
+    """(2, h, w): at every cell centre the share of the height and of the width that lies before it."""
+    rows, columns = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+
+
+def test_sample_by_hand():
+    features = torch.tensor([[[0.0, 1.0, 2.0, 3.0]]])  # 1 x 4 cells over 2 x 8 pixels: centres at columns 0.5, 2.5, 4.5, 6.5
+    pixel = torch.tensor([[0.5, 0.5], [0.0, 2.5], [1.0, 3.5], [0.5, 2.0], [0.5, 0.0], [0.5, 7.0]])
+    expected = [0.0, 1.0, 1.5, 0.75, 0.0, 3.0]
+    assert sample(features, pixel, (2, 8))[:, 0].tolist() == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(20, 90), st.integers(20, 90), st.integers(0, 10**6))
+def test_a_ramp_is_sampled_exactly_inside(h, w, height, width, seed):
+    size = torch.tensor([height, width])
+    pixel = torch.rand(40, 2, generator=torch.Generator().manual_seed(seed)) * (size - 1)
+    where = (pixel + 0.5) / size
+    half = torch.tensor([0.5 / h, 0.5 / w])
+    inside = where.clamp(half, 1 - half)  # beyond the outer cell centres a map is constant
+    assert torch.allclose(sample(ramp(h, w), pixel, (height, width)), inside, atol=1e-5)
+
+
+def test_sample_picks_each_pixel_s_own_map_and_agrees_with_torch():
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(3, 5, 6, 7, generator=generator)
+    pixel, camera = torch.randint(0, 40, (50, 2), generator=generator), torch.randint(0, 3, (50,), generator=generator)
+    full = F.interpolate(maps, size=(40, 40), mode="bilinear")
+    assert torch.allclose(sample(maps, pixel, (40, 40), camera), full[camera, :, pixel[:, 0], pixel[:, 1]], atol=1e-5)
+    assert sample(maps.half(), pixel, (40, 40), camera).dtype == torch.float32
+    with pytest.raises(XkdError, match="3 feature maps"):
+        sample(maps, pixel, (40, 40))
+
+
+def test_pool_by_hand():
+    # One row of four pixels over two cells (values 0 and 8): the pixels see 0, 2, 6, 8 (a quarter of the way past each centre).
+    features = torch.tensor([[[0.0, 8.0]], [[1.0, 1.0]]])
+    three = torch.tensor([[0, 0, 0, 1]])  # a superpixel of three pixels: (0 + 2 + 6) / 3
+    assert torch.allclose(pool(features, three), torch.tensor([[8 / 3, 1], [8, 1]]))
+
+
+def test_pool_is_the_mean_of_the_upsampled_map():
+    generator = torch.Generator().manual_seed(1)
+    features, segments = torch.randn(6, 5, 9, generator=generator), torch.randint(0, 11, (23, 31), generator=generator)
+    full = F.interpolate(features[None], size=(23, 31), mode="bilinear")[0]
+    expected = torch.stack([full[:, segments == k].mean(1) for k in range(11)])
+    assert torch.allclose(pool(features, segments.numpy().astype(np.int32)), expected, atol=1e-5)
+    with pytest.raises(XkdError, match="superpixel 3 of 0..11"):
+        pool(features, torch.where(segments == 3, 11, segments))
+
+
+# ---- the contract
+
+
+def misplaced(teacher, patches=16):
+    """How many cells off a bright patch of a grey image the change of the features is centred, on average: (rows, columns)."""
+    generator, height, width, grey = torch.Generator().manual_seed(0), 288, 416, torch.full((1, 3, 288, 416), 0.5)
+    shifts, dark = [], teacher(grey)
+    for _ in range(patches):
+        row, column = (int(torch.randint(100, side - 108, (1,), generator=generator)) for side in (height, width))
+        lit = grey.clone()
+        lit[..., row : row + 8, column : column + 8] = 1.0
+        change = (teacher(lit) - dark).square().sum(1)[0].double()
+        centre = (ramp(*change.shape) * change).sum((1, 2)) / change.sum() * torch.tensor([height, width])
+        shifts.append((centre - torch.tensor([row + 4, column + 4])) / teacher.stride)
+    return torch.stack(shifts).mean(0)
+
+
+def even(teacher):
+    """The teacher with mirror-symmetric filters, so that only its grid, and not its weights, can move things."""
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            weight = module.weight.data
+            module.weight.data = (weight + weight.flip(2) + weight.flip(3) + weight.flip(2, 3)) / 4
+    return teacher
+
+
+def check(teacher, height=45, width=75):
+    assert isinstance(teacher, Teacher)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert not any(module.training for module in teacher.modules())
+    with pytest.raises(XkdError, match="frozen"):
+        teacher.train()
+    assert teacher.eval() is teacher
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    out = teacher(images)
+    assert out.shape[:2] == (2, teacher.dim) and not out.requires_grad and out.isfinite().all()
+    assert abs(out.shape[2] - height / teacher.stride) <= 1 and abs(out.shape[3] - width / teacher.stride) <= 1
+    assert torch.equal(out, teacher(images)) and not torch.allclose(out[0], out[1])
+    assert torch.allclose(out[1:], teacher(images[1:]), atol=1e-4)
+    with pytest.raises(XkdError, match="B, 3, H, W"):
+        teacher(images[0])
+
+
+def test_untrained_control_keeps_the_contract():
+    teacher = open_teacher({"name": "random", "seed": 3})
+    check(teacher)
+    assert teacher(torch.zeros(1, 3, 180, 320)).shape == (1, 64, 45, 80)
+    cameras = [SimpleNamespace(path=name, image=lambda: np.full((20, 24, 3), 255, np.uint8)) for name in "ab"]
+    assert torch.equal(teacher.dense(cameras), teacher(torch.ones(2, 3, 20, 24)))
+    assert torch.equal(teacher.dense(cameras, torch.zeros(2, 3, 20, 24)), teacher(torch.zeros(2, 3, 20, 24)))
+
+
+def test_mini_features_lie_where_the_pixels_are():
+    teacher = even(open_teacher({"name": "random", "seed": 1}))
+    assert misplaced(teacher).abs().max() < 0.1
+    # Mirrored images give mirrored maps: true only when the cells are centred on the pixels that they cover.
+    images = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(teacher(images.flip(2, 3)), teacher(images).flip(2, 3), atol=1e-4)
+
+
+# ---- transformers: models built from configurations
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+DINO = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 42, "patch_size": 14}
+SEGFORMER = {**STAGES, "num_attention_heads": [1, 1, 1, 1]}
+BACKBONES = {  # model class: configuration, dim and stride of the last layer, those of hidden state 1
+    "ViT": ({**SMALL, "image_size": 32, "patch_size": 8}, (32, 8), (32, 8)),
+    "Dinov2": (DINO, (32, 14), (32, 14)),
+    "Dinov2WithRegisters": ({**DINO, "num_register_tokens": 4}, (32, 14), (32, 14)),
+    "DINOv3ViT": ({**SMALL, "patch_size": 16, "num_register_tokens": 4}, (32, 16), (32, 16)),
+    "DINOv3ConvNext": (STAGES, (32, 32), (8, 4)),
+    "ResNet": ({**STAGES, "embedding_size": 8, "layer_type": "basic"}, (32, 32), (8, 4)),
+    "RegNet": ({**STAGES, "embedding_size": 8, "groups_width": 8}, (32, 32), (8, 4)),
+    "ConvNext": (STAGES, (32, 32), (8, 4)),
+    "Swin": ({"embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 4}, (64, 32), (16, 8)),
+    "Segformer": (SEGFORMER, (32, 32), (16, 8)),
+}
+
+
+def saved(kind, folder, **changes):
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**BACKBONES[kind][0], **changes)
+    network = getattr(transformers, f"{kind}Model")(config)
+    network.save_pretrained(folder)
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_every_kind_of_backbone_keeps_the_contract(kind, tmp_path):
+    saved(kind, tmp_path)
+    _, last, first = BACKBONES[kind]
+    teacher = open_teacher({"name": "transformers", "model": str(tmp_path)})
+    assert (teacher.dim, teacher.stride) == last
+    check(teacher, *((90, 150) if kind != "Swin" else (128, 160)))
+    early = open_teacher({"name": "transformers", "model": str(tmp_path), "layer": 1})
+    assert (early.dim, early.stride) == first
+    assert early(torch.rand(1, 3, 128, 160)).shape[1] == early.dim
+    with pytest.raises(XkdError, match="layer = 99"):
+        open_teacher({"name": "transformers", "model": str(tmp_path), "layer": 99})
+
+
+@pytest.mark.parametrize("kind", ["ResNet", "RegNet", "Segformer", "Swin", "ViT"])
+def test_backbone_features_lie_where_the_pixels_are(kind, tmp_path):
+    saved(kind, tmp_path)
+    teacher = even(open_teacher({"name": "transformers", "model": str(tmp_path)}))
+    assert misplaced(teacher).abs().max() < 0.15
+    if teacher.cornered:  # and would not, taken as they come
+        teacher.cornered = False
+        assert misplaced(teacher).min() > 0.3
+
+
+def test_patch_tokens_are_the_model_s_own(tmp_path):
+    """One image of whole patches: class and register tokens gone, order kept, the saved mean and standard deviation used."""
+    network = saved("Dinov2WithRegisters", tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}')
+    teacher = open_teacher({"name": "transformers", "model": str(tmp_path)})
+    image = torch.rand(1, 3, 42, 56, generator=torch.Generator().manual_seed(0))
+    mean, std = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1), torch.tensor([0.5, 0.6, 0.7]).view(3, 1, 1)
+    with torch.no_grad():
+        tokens = network((image - mean) / std).last_hidden_state
+    assert tokens.shape[1] == 1 + 4 + 3 * 4
+    assert torch.allclose(teacher(image)[0, :, 1, 2], tokens[0, 5 + 1 * 4 + 2], atol=1e-5)
+    assert open_teacher({"name": "transformers", "model": str(tmp_path), "scale": 2})(image).shape == (1, 32, 6, 8)
+
+
+def test_models_that_cannot_be_had_are_one_sentence(tmp_path):
+    for model in (str(tmp_path / "nowhere"), "no-one/no-such-model"):
+        with pytest.raises(XkdError, match=model) as error:
+            open_teacher({"name": "transformers", "model": model})
+        assert len(str(error.value).splitlines()) == 1
+    saved("ViT", tmp_path)
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tmp_path / "model.safetensors")
+    gone = next(key for key in weights if "layer" in key)
+    save_file({key: value for key, value in weights.items() if key != gone}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(XkdError, match="would stay random"):
+        open_teacher({"name": "transformers", "model": str(tmp_path)})
+
+
+def test_parameters_are_checked_by_name():
+    for params, words in (
+        ({"name": "nobody"}, "'nobody' is not known"),
+        ({}, "None is not known"),
+        ({"name": "random", "sede": 1}, "no parameter 'sede'"),
+        ({"name": "mini"}, "needs the parameter 'path'"),
+        ({"name": "mini", "path": "no/such/folder"}, "network.json: no such file"),
+    ):
+        with pytest.raises(XkdError, match=words):
+            open_teacher(params)
+
+
+# ---- features on disk
+
+
+def camera(path):
+    return SimpleNamespace(path=path, size=(40, 60))
+
+
+def test_features_are_found_by_the_longest_tail(tmp_path):
+    for k, name in enumerate(["7.npy", "image_2/7.npy", "08/image_2/7.npy"]):
+        path = tmp_path / "maps" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full((4, 2, 3), k, np.float16))
+    teacher = open_teacher({"name": "features", "root": tmp_path / "maps"})
+    cameras = [camera(tmp_path / "sequences" / tail) for tail in ("08/image_2/7.png", "09/image_2/7.png", "image_3/7.png")]
+    out = teacher.dense(cameras)
+    assert teacher.dim == 4 and out.shape == (3, 4, 2, 3) and out.dtype == torch.float32
+    assert out[:, 0, 0, 0].tolist() == [2, 1, 0]
+    with pytest.raises(XkdError, match="8.png: no feature map"):
+        teacher.dense([camera(tmp_path / "08/image_2/8.png")])
+    with pytest.raises(XkdError, match="frozen"):
+        teacher.train()
+    with pytest.raises(XkdError, match=r"use dense\(cameras\)"):
+        teacher(torch.zeros(1, 3, 8, 8))
+
+
+def test_unusable_features_are_named(tmp_path):
+    with pytest.raises(XkdError, match="no .npy"):
+        Features(tmp_path)
+    np.save(tmp_path / "1.npy", np.zeros((4, 2, 3), np.float32))
+    teacher = Features(tmp_path)
+    for values in (np.zeros((5, 2, 3), np.float32), np.zeros((4, 6), np.float32), np.zeros((4, 2, 3), int), np.full((4, 1, 1), np.nan)):
+        np.save(tmp_path / "2.npy", values)
+        with pytest.raises(XkdError, match="2.npy"):
+            teacher.dense([camera("a/2.png")])
+    (tmp_path / "2.npy").write_bytes(b"no")
+    with pytest.raises(XkdError, match="2.npy: is not a .npy array"):
+        teacher.dense([camera("a/2.png")])
+    np.save(tmp_path / "2.npy", np.zeros((4, 3, 3), np.float32))
+    with pytest.raises(XkdError, match="where the others are"):
+        teacher.dense([camera("a/1.png"), camera("a/2.png")])
+
+
+@pytest.mark.skipif(not (REAL / "features").is_dir(), reason="the real frames' folder shared/data is not here")
+def test_real_features_see_what_real_pixels_show():
+    """ESPNetv2's maps of a KITTI frame, found by path: what they say agrees with the labels of the scan's neighbourhood in the image."""
+    teacher = open_teacher({"name": "features", "root": REAL / "features/espnetv2/semantickitti"})
+    paths = sorted((REAL / "semantickitti/dataset/sequences").glob("*/image_2/*.png"))
+    out = teacher.dense([camera(path) for path in paths[:2]])
+    assert teacher.dim == 32 and out.shape == (2, 32, 48, 152)
+    assert all(teacher.find(path).parts[-3:-1] == path.parts[-3:-1] for path in paths)
+    panda = open_teacher({"name": "features", "root": REAL / "features/espnetv2/pandaset/002"})
+    found = panda.find(REAL / "pandaset/002/camera/front_camera/31.jpg")
+    assert found.parts[-3:] == ("002", "front_camera", "31.npy")
+
+
+# ---- the corpus and the embedded network
+
+ROAD, SKY, CAR = 7, 23, 26  # label ids; training ids 0, 10, 13
+COLOURS = {ROAD: (90, 90, 95), SKY: (140, 180, 230), CAR: (170, 30, 30)}
+
+
+def write_corpus(root, images=6, size=(64, 96)):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", images), ("val", 2)):
+        for i in range(count):
+            ids = np.full(size, SKY, np.uint8)
+            ids[size[0] // 2 :] = ROAD
+            row, column = rng.integers(20, 40), rng.integers(5, 60)
+            ids[row : row + 20, column : column + 28] = CAR
+            image = np.array([COLOURS.get(k, (0, 0, 0)) for k in range(34)])[ids] + rng.normal(0, 8, (*size, 3))
+            for folder, suffix, pixels in (
+                ("leftImg8bit", "leftImg8bit", image.clip(0, 255).astype(np.uint8)),
+                ("gtFine", "gtFine_labelIds", ids),
+            ):
+                path = root / folder / split / "town" / f"town_{i:06d}_000019_{suffix}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    return root
+
+
+def test_corpus_reads_training_ids(tmp_path):
+    corpus = Corpus(write_corpus(tmp_path), "train")
+    image, labels = corpus[0]
+    assert len(corpus) == 6 and image.shape == (64, 96, 3) and image.dtype == np.uint8
+    assert labels.dtype == np.int64 and set(np.unique(labels)) == {0, 10, 13} and labels[0, 0] == 10
+    assert len(corpus.classes) == 19 and corpus.colours.shape == (19, 3) and corpus.colours[0].tolist() == [128, 64, 128]
+    ids = np.zeros((64, 96), np.uint8)
+    ids[0, :6] = [0, 4, 10, 255, 33, 7]  # unlabelled, static, rail track, licence plate; bicycle, road
+    Image.fromarray(ids).save(corpus.labels[0])
+    assert corpus[0][1][0, :6].tolist() == [-1, -1, -1, -1, 18, 0]
+
+
+def test_class_facts_are_whole():
+    facts = yaml.safe_load(FACTS.read_text())
+    ids = [entry["id"] for entry in facts["classes"] + facts["ignored"]]
+    assert sorted(ids) == [*range(34), 255]
+
+
+def test_broken_corpora_are_named(tmp_path):
+    with pytest.raises(XkdError, match="leftImg8bit/train: no such folder"):
+        Corpus(tmp_path)
+    corpus = Corpus(write_corpus(tmp_path), "val")
+    Image.fromarray(np.zeros((10, 12), np.uint8)).save(corpus.labels[0])
+    with pytest.raises(XkdError, match=r"\(10, 12\), its image is \(64, 96\)"):
+        corpus[0]
+    Image.fromarray(np.full((64, 96), 77, np.uint8)).save(corpus.labels[0])
+    with pytest.raises(XkdError, match="label id 77"):
+        corpus[0]
+    corpus.images[1].write_bytes(b"not a picture")
+    with pytest.raises(XkdError, match="cannot be read as an image"):
+        corpus[1]
+    corpus.labels[0].unlink()
+    with pytest.raises(XkdError, match="has no labels"):
+        Corpus(tmp_path, "val")
+
+
+def silent(items, label, total=None):
+    return items
+
+
+TINY = {"steps": 60, "batch": 4, "crop": [64, 64], "widths": [8, 12, 16, 16], "dim": 16, "lr": 0.01}
+
+
+def test_mini_learns_saves_and_repeats(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus")
+    report = train_mini(corpus, TINY, 0, tmp_path / "a", silent)
+    assert report["pixel_accuracy"] > 85 and report["iou"]["road"] > 80 and report["iou"]["bus"] is None
+    teacher = open_teacher({"name": "mini", "path": tmp_path / "a"})
+    assert teacher.network.classes[0] == "road" and (teacher.dim, teacher.stride) == (16, 4)
+    check(teacher, 64, 96)
+    # Its features are those that the reported accuracy was measured on.
+    image, labels = Corpus(corpus, "val")[0]
+    logits = teacher.network.classifier(teacher(torch.from_numpy(image).permute(2, 0, 1)[None] / 255))
+    pred = F.interpolate(logits, size=labels.shape, mode="bilinear")[0].argmax(0).numpy()
+    assert (pred == labels).mean() > 0.8
+    few = {**TINY, "steps": 3}
+    for name, seed in (("b", 0), ("c", 0), ("d", 1)):
+        train_mini(corpus, few, seed, tmp_path / name, silent)
+    b, c, d = ((tmp_path / name / "weights.safetensors").read_bytes() for name in "bcd")
+    assert b == c != d
+    assert (tmp_path / "b" / "network.json").read_bytes() == (tmp_path / "c" / "network.json").read_bytes()
+
+
+def test_mini_takes_any_size_and_names_its_mistakes(tmp_path):
+    network = Mini(19).eval()
+    for height, width in ((125, 414), (1, 1), (33, 64)):
+        assert network.features(torch.rand(1, 3, height, width)).shape == (1, 64, -(-height // 4), -(-width // 4))
+    with pytest.raises(XkdError, match="unknown parameter 'step'"):
+        train_mini(tmp_path, {"step": 3}, 0, tmp_path / "out", silent)
+    with pytest.raises(XkdError, match="multiples of 32"):
+        train_mini(tmp_path, {"crop": [60, 64]}, 0, tmp_path / "out", silent)
+    (tmp_path / "network.json").write_text('{"kind": "mini", "classes": ["a"], "dim": 8, "widths": [8, 8, 8, 8]}')
+    with pytest.raises(XkdError, match="weights.safetensors"):
+        open_teacher({"name": "mini", "path": tmp_path})
+
+
+def test_crops_move_image_and_labels_together():
+    """Where the picture's red channel is the label, it still is after any crop, away from label edges."""
+    labels = torch.arange(8).repeat_interleave(20)[None].expand(100, -1).contiguous()
+    image = torch.stack([labels * 30] * 3).byte()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        x, y = crop(image, labels, (64, 96), generator)
+        assert x.shape == (1, 3, 64, 96) and y.shape == (1, 32, 48)
+        seen = F.avg_pool2d(x[:, 0], 2) * 255 / 30
+        assert ((seen - y)[y >= 0].abs() < 0.7).all()
+        assert (y >= 0).float().mean() > 0.2
