@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import xkd
+from xkd.datasets import KINDS
+from xkd.datasets.frame import facts
 from xkd.errors import XkdError
 from xkd.files import atomic
 
@@ -18,7 +20,7 @@ def main(arguments=None):
     predict = commands.add_parser("predict", help="segment scans with a saved student; writes a .label file beside each, or in --out")
     predict.add_argument("--checkpoint", type=Path, required=True, help="folder with weights.safetensors and network.json")
     predict.add_argument("--out", type=Path, help="folder for the .label files (default: beside each scan)")
-    predict.add_argument("--kind", default="semantickitti", choices=sorted(COLUMNS), help="layout of the scans (default: semantickitti)")
+    predict.add_argument("--kind", default="semantickitti", choices=sorted(KINDS), help="layout of the scans (default: semantickitti)")
     predict.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     options = parser.parse_args(arguments)
     try:
@@ -31,18 +33,19 @@ def main(arguments=None):
     return 0
 
 
-COLUMNS = {"semantickitti": 4, "nuscenes": 5}
-"""Floats a point in each layout's scans; the first four are x, y, z, intensity."""
-
-
 def segment(network, scan, kind, out):
-    """Writes `out/<scan>.label`: one uint32 a point, as in SemanticKITTI, but the class's training id (order: network.json). -> path."""
-    from xkd.datasets.scans import read_scan
-
-    points, intensity = read_scan(scan, kind)
+    """Writes `out/<scan>.label`, one uint32 a point, and returns its path. Ids are SemanticKITTI's raw ones for a network of its classes,
+    as its benchmark takes them, and else the places of the classes in the checkpoint's network.json."""
+    points, attributes = KINDS[kind].scan_file(scan)
+    classes = network.config["classes"]
+    ids = np.arange(len(classes), dtype=np.uint32)
+    if classes == list(facts("semantickitti")["classes"]):
+        # Several raw ids share a class; the first is the plain one (car, not moving car).
+        raw = {name: number for number, (_, name) in reversed(facts("semantickitti")["labels"].items())}
+        ids = np.array([raw[name] for name in classes], np.uint32)
     path = out / (scan.name.removesuffix(".bin").removesuffix(".pcd") + ".label")
     with atomic(path) as temporary:
-        network.segment(points, intensity).astype(np.uint32).tofile(temporary)
+        ids[network.segment(points, attributes["intensity"])].tofile(temporary)
     return path
 
 

@@ -3,6 +3,7 @@
 Every number on the page, in the table and in the README comes from report.json, rounded once (`xkd.summary`).
 """
 
+import shutil
 from pathlib import Path
 
 import xkd
@@ -12,7 +13,7 @@ from xkd.files import atomic, read_json, write_json
 from xkd.made_cells import made_cells
 from xkd.summary import rounded, summarise
 
-__all__ = ["build", "choose", "collect", "examples", "inputs", "made_cells", "settings", "summarise"]
+__all__ = ["build", "choose", "collect", "examples", "inputs", "made_cells", "publish", "settings", "summarise"]
 
 DEFAULTS = {"draws": 1000, "seed": 0, "frames": 2}
 
@@ -49,6 +50,17 @@ def build(source, out, sections=None, tuning=None):
         with atomic(out / name) as temporary:
             temporary.write_text(text)
     return summary
+
+
+PUBLISHED = ("report.json", "table.md", "curve.png", "gains.png", "confusion.png", "coverage.png", "frames.png")
+
+
+def publish(report, results):
+    """Copies what git keeps of the folder `report` (numbers and pictures, not the large page) to the folder `results`, whole."""
+    with atomic(results, folder=True) as folder:
+        for name in PUBLISHED:
+            if (Path(report) / name).is_file():
+                shutil.copyfile(Path(report) / name, folder / name)
 
 
 def inputs(out):

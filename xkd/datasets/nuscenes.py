@@ -133,7 +133,12 @@ class NuScenes(Dataset):
         return rigid(scan.ego_rotation, scan.ego_translation) @ rigid(scan.rotation, scan.translation) @ T_DISK_LIDAR
 
     def read_scan(self, i):
-        raw = read_floats(self.root / self._scans.filename[i], 5)
+        return self.scan_file(self.root / self._scans.filename[i])
+
+    @staticmethod
+    def scan_file(path):
+        """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
+        raw = read_floats(path, 5)
         points = np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1)
         return points, {"intensity": raw[:, 3] / np.float32(255), "ring": raw[:, 4].astype(np.uint8)}
 

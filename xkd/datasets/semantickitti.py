@@ -47,7 +47,12 @@ class SemanticKitti(Dataset):
 
     def read_scan(self, i):
         name, scan = self._scans[i]
-        raw = read_floats(self._sequences[name].path("velodyne", scan, "bin"), 4)
+        return self.scan_file(self._sequences[name].path("velodyne", scan, "bin"))
+
+    @staticmethod
+    def scan_file(path):
+        """One `velodyne/*.bin`: (N, 3) float32 metres, and its attributes."""
+        raw = read_floats(path, 4)
         return raw[:, :3].copy(), {"intensity": raw[:, 3].copy()}
 
     def read_labels(self, i):

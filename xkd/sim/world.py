@@ -3,7 +3,7 @@
 Which cue separates which classes (the distillation experiment rests on it):
 
 - *Texture separates, geometry hardly*: driveable surface, other flat ground, sidewalk and terrain. They differ in
-  space by kerbs of 0 to 15 cm (many are flush), bumps of a few centimetres on grass and soil (the range noise is as
+  space by kerbs of 0 to 15 cm (some are flush), bumps of a few centimetres on grass and soil (the range noise is as
   large) and their place in a cross-section that changes from street to street; in a picture asphalt, slabs, cobbles,
   hatching and grass look nothing alike.
 - *Texture separates, geometry does in the end*: walls, hedges, fences and barriers (same heights and extents; hedges

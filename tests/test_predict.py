@@ -1,0 +1,54 @@
+"""`python -m xkd predict`: labels for a scan, from a checkpoint."""
+
+import numpy as np
+import pytest
+
+from xkd import student
+from xkd.__main__ import main
+from xkd.datasets.frame import facts
+
+KITTI = list(facts("semantickitti")["classes"])
+
+
+@pytest.fixture
+def scan(tmp_path):
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.uniform(-20, 20, (300, 3)), rng.random((300, 1))], 1).astype("<f4")
+    path = tmp_path / "000000.bin"
+    points.tofile(path)
+    return path, points
+
+
+def test_labels_are_the_benchmarks_raw_ids(tmp_path, scan):
+    path, points = scan
+    network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": KITTI}, 0)
+    student.save(network, tmp_path / "net")
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path), "--out", str(tmp_path / "labels")]) == 0
+    written = np.fromfile(tmp_path / "labels" / "000000.label", "<u4")
+    # The plain raw ids of car, ... traffic-sign, by SemanticKITTI's own table.
+    raw = [10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81]
+    raw[KITTI.index("other-vehicle")] = 13  # bus: the first of that class
+    assert written.tolist() == np.array(raw)[network.segment(points[:, :3], points[:, 3])].tolist()
+
+
+def test_other_classes_keep_their_places(tmp_path, scan):
+    path, points = scan
+    network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a", "b"]}, 0)
+    student.save(network, tmp_path / "net")
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path)]) == 0
+    written = np.fromfile(tmp_path / "000000.label", "<u4")
+    assert (written == network.segment(points[:, :3], points[:, 3])).all()
+
+
+@pytest.mark.parametrize("damage, words", [("scan", "whole number of points"), ("checkpoint", "no such file")])
+def test_what_cannot_be_used_is_one_sentence(tmp_path, scan, capsys, damage, words):
+    path, _ = scan
+    student.save(student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a"]}, 0), tmp_path / "net")
+    if damage == "scan":
+        path.write_bytes(path.read_bytes()[:-3])
+    else:
+        (tmp_path / "net" / "network.json").unlink()
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path)]) == 1
+    error = capsys.readouterr().err.strip()
+    assert words in error and len(error.splitlines()) == 1
+    assert not path.with_suffix(".label").exists()

@@ -1,0 +1,25 @@
+"""`python -m xkd.readme`: writes the measured results into README.md, between its two markers, from docs/results/report.json."""
+
+import re
+
+import xkd
+from xkd.files import atomic, read_json
+from xkd.words import headline, main_table, markdown_table
+
+BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.S)
+
+
+def block(summary):
+    """The sentences and the table of a report, as the README quotes them."""
+    return "\n".join(f"- {sentence}" for sentence in headline(summary)) + "\n\n" + markdown_table(*main_table(summary)).strip() + "\n"
+
+
+def main():
+    path = xkd.ROOT / "README.md"
+    text = block(read_json(xkd.ROOT / "docs" / "results" / "report.json"))
+    with atomic(path) as temporary:
+        temporary.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
