@@ -24,11 +24,11 @@ from xkd.progress import progress as bar
 DEFAULTS = {
     "dim": 64,  # channels of the features
     "widths": [32, 64, 96, 128],  # channels at strides 4, 8, 16, 32
-    "steps": 440,
+    "steps": 480,
     "batch": 12,
     "crop": [128, 192],
     "longest": 640,  # larger images are reduced to this many pixels on their longer side
-    "zoom": [0.6, 2.0],
+    "zoom": [0.5, 1.6],  # least and most that a training image is enlarged
     "balance": 0.3,  # classes weigh 1 / frequency to this power
     "lr": 0.004,
     "weight_decay": 0.02,
@@ -209,23 +209,24 @@ def crop(image, labels, size, generator, zoom=(0.5, 2.0)):
 
 
 def recolour(x, generator):
-    """(B, 3, h, w) 0..1 -> another light, lens and sensor for each image: exposure, white balance, gamma, contrast, saturation,
-    shade, blur, noise. The streets that the features are used on were photographed by other cameras under other skies."""
+    """(B, 3, h, w) 0..1 -> another light and sensor for each image: gamma, exposure, white balance, contrast, saturation, noise.
+
+    Mild on purpose: two and a half times as much cost 3 to 9 points of accuracy on streets seen by another rig, as short as this
+    training is; colours are worth more to it than being proof against their change.
+    """
+
     def normal(*shape):
         return torch.randn(len(x), *shape, generator=generator)
 
     def uniform(low, high):
         return low + (high - low) * torch.rand(len(x), 1, 1, 1, generator=generator)
 
-    x = x.clamp(1e-3, 1) ** torch.exp(0.25 * normal(1, 1, 1))
-    x = x * torch.exp(0.2 * normal(1, 1, 1) + 0.1 * normal(3, 1, 1))
-    x = x * F.interpolate(torch.exp(0.15 * normal(1, 3, 4)), size=x.shape[-2:], mode="bilinear")
+    x = x.clamp(1e-3, 1) ** torch.exp(0.1 * normal(1, 1, 1))
+    x = x * torch.exp(0.08 * normal(1, 1, 1) + 0.04 * normal(3, 1, 1))
     mean, grey = x.mean((1, 2, 3), keepdim=True), x.mean(1, keepdim=True)
-    x = mean + (x - mean) * uniform(0.6, 1.4)
-    x = grey + (x - grey) * uniform(0.2, 1.6)
-    smooth = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    x = x + (smooth - x) * uniform(-0.5, 1)
-    return (x + uniform(0, 0.06) * normal(*x.shape[1:])).clamp(0, 1)
+    x = mean + (x - mean) * uniform(0.85, 1.15)
+    x = grey + (x - grey) * uniform(0.8, 1.2)
+    return (x + uniform(0, 0.02) * normal(*x.shape[1:])).clamp(0, 1)
 
 
 def to_tensor(image):
