@@ -46,11 +46,14 @@ install:
 	command -v c++ > /dev/null || command -v g++ > /dev/null || stop "A C++ compiler is needed to build torch-scatter and no c++ or g++ was found: install one (g++)."
 	command -v git > /dev/null || stop "git is needed and was not found: install it (git)."
 	echo 'xkd: installing into $(ENV): a download of 0.5 to 4 GB, and 3 to 6 minutes of compiling, once.'
-	test -x "$(BIN)/python" || "$(BASE)" -m venv "$(ENV)"
+	test -n "$(JOINED)" || "$(BIN)/python" -m pip --version > /dev/null 2>&1 || "$(BASE)" -m venv "$(ENV)"
 	$(PIP) 'setuptools>=77' wheel ninja "$$(grep '^torch==' requirements.txt)"
 	echo 'xkd: torch is there; building torch-scatter.'
 	# Sums and means, all that xkd uses of it, are torch's own and run on any device: no CUDA compiler has to match.
 	FORCE_ONLY_CPU=1 CXX=$${CXX:-$$(command -v c++ || command -v g++)} $(PIP) --no-build-isolation "$$(grep '^torch-scatter==' requirements.txt)"
+	# pip may have kept one that was built against another torch.
+	"$(BIN)/python" -c 'import torch_scatter' 2>/dev/null || FORCE_ONLY_CPU=1 $(PIP) --no-build-isolation --no-deps --no-cache-dir \
+		--force-reinstall "$$(grep '^torch-scatter==' requirements.txt)"
 	$(PIP) --requirement requirements.txt
 	$(PIP) --no-build-isolation --no-deps --editable .
 	echo "$(STAMP)" > "$(ENV)/.xkd"
@@ -94,11 +97,11 @@ real: install
 	echo 'xkd: the report is out/real/out/report/report.html'
 
 test: install-test
-	@ruff check .
+	@ruff check --output-format concise .
 	python -m pytest --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test
-	@ruff check .
+	@ruff check --output-format concise .
 
 clean:
 	@rm -rf out .dvc/cache .dvc/tmp

@@ -11,3 +11,19 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("made") / "data"
     build(out, profile="smoke")
     return out
+
+
+@pytest.fixture(scope="session")
+def stages(made, tmp_path_factory):
+    """A folder with `prepared` and `teacher` of the smoke profile, made from the made data."""
+    from xkd.extract import extract, stage_teacher
+    from xkd.params import profile
+    from xkd.prepare import prepare
+
+    out, params = tmp_path_factory.mktemp("stages"), profile("smoke")
+    data = params["data"] | {"root": str(made / "nuscenes")}
+    prepare(data, params["prepare"], out / "prepared")
+    settings = params["teacher"] | {"corpus": str(made / "cityscapes")}
+    teacher, _ = stage_teacher(settings, out / "teacher" / "mini")
+    extract(teacher, data, out / "prepared", settings, out / "teacher")
+    return out

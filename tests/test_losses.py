@@ -35,7 +35,9 @@ def test_lovasz_by_hand():
     # Class 0: two points of three, the same errors with truth (0, 1, 1).
     # 1 - 2/3 = 1/3, 1 - 1/3 = 2/3, 1 - 0/3 = 1 -> weights 1/3 each -> 0.3.
     probabilities = torch.tensor([[0.6, 0.4], [0.8, 0.2], [0.9, 0.1]])
-    assert losses.lovasz_softmax(probabilities, torch.tensor([1, 0, 0])).item() == pytest.approx((0.6 + 0.3) / 2, abs=1e-6)
+    assert losses.lovasz_softmax(probabilities, torch.tensor([1, 0, 0])).item() == pytest.approx(
+        (0.6 + 0.3) / 2, abs=1e-6
+    )
 
 
 def test_lovasz_of_hard_predictions_is_one_minus_iou():

@@ -31,8 +31,13 @@ def bare(tmp_path):
 def make(checkout, path, *words):
     """`make words` with nothing but the folder `path` to find programs in, and no active environment."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("VIRTUAL_ENV", "CONDA", "MAKE", "MFLAGS"))}
-    return subprocess.run([shutil.which("make"), *words], cwd=checkout, capture_output=True, text=True,
-                          env=environment | {"PATH": str(path)})
+    return subprocess.run(
+        [shutil.which("make"), *words],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        env=environment | {"PATH": str(path)},
+    )
 
 
 def refused(done, checkout):

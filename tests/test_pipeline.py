@@ -106,7 +106,9 @@ def test_lock_is_of_this_tree():
         for dep in stage.get("deps", []):
             path = ROOT / dep["path"]
             if path.is_file() and path.suffix in (".py", ".ipynb"):
-                assert hashlib.md5(path.read_bytes()).hexdigest() == dep["md5"], f"{name}: {dep['path']} has changed since"
+                assert hashlib.md5(path.read_bytes()).hexdigest() == dep["md5"], (
+                    f"{name}: {dep['path']} has changed since"
+                )
         for key, value in stage.get("params", {}).get("params.yaml", {}).items():
             now = sections
             for part in key.split("."):

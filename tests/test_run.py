@@ -28,8 +28,15 @@ def checkout(tmp_path_factory, made):
 def start(checkout, *words):
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # the stages' `python` is this one
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
-    return subprocess.Popen([sys.executable, "-m", "dvc", "repro", *words], cwd=checkout, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", *words],
+        cwd=checkout,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def finish(checkout, *words):

@@ -94,8 +94,14 @@ def test_a_run_ends_when_the_dvc_that_started_it_is_killed(checkout):
     tell = "import os, time\nopen('kernel', 'w').write(str(os.getpid()))"
     notebook(checkout / "slow.ipynb", "a = 1", tell, "time.sleep(100)")
     command = f"{sys.executable} -m xkd.stage slow.ipynb out/done.ipynb & echo $!; wait"
-    shell = subprocess.Popen(["sh", "-c", command], cwd=checkout, env=os.environ | {"DVC_STAGE": "s"},
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    shell = subprocess.Popen(
+        ["sh", "-c", command],
+        cwd=checkout,
+        env=os.environ | {"DVC_STAGE": "s"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     runner = int(shell.stdout.readline())
     until(lambda: (checkout / "kernel").exists() and (checkout / "kernel").read_text())
     kernel = int((checkout / "kernel").read_text())

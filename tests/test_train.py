@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import xkd
+import xkd.prepared
 from xkd import distill, finetune, train
 from xkd.augment import augment, crop
 from xkd.objectives import objective
@@ -60,13 +61,17 @@ def test_resume_is_the_uninterrupted_run(tmp_path, at):
     resumed, loss = network_and_loss()
     losses = train.fit(resumed, make, loss, FIT, tmp_path / "state.pt", "test-fit")
     assert losses == expected and len(losses) == 12
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
 
 
 def test_loss_that_is_not_finite_is_refused(tmp_path):
     network, _ = network_and_loss()
     with pytest.raises(xkd.XkdError, match="loss at step 0 is nan"):
-        train.fit(network, make, lambda batch: network(batch[0]).mean() * float("nan"), FIT, tmp_path / "s.pt", "test-fit")
+        train.fit(
+            network, make, lambda batch: network(batch[0]).mean() * float("nan"), FIT, tmp_path / "s.pt", "test-fit"
+        )
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
@@ -108,7 +113,14 @@ def test_distillation_teaches_the_student_alone_and_reproduces(small, tmp_path, 
     def run(folder):
         settings = small["distill"] | {"objective": name}
         return distill.distill(
-            small["data"], small["student"], settings, 0, small["out"] / "prepared", small["out"] / "teacher", folder, label="test-distill"
+            small["data"],
+            small["student"],
+            settings,
+            0,
+            small["out"] / "prepared",
+            small["out"] / "teacher",
+            folder,
+            label="test-distill",
         )
 
     before = xkd.files.digest(small["out"] / "teacher")

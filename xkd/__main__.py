@@ -17,10 +17,16 @@ def main(arguments=None):
     """The command line; an input that cannot be used is one sentence and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m xkd", description=xkd.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="segment scans with a saved student; writes a .label file beside each, or in --out")
-    predict.add_argument("--checkpoint", type=Path, required=True, help="folder with weights.safetensors and network.json")
+    predict = commands.add_parser(
+        "predict", help="segment scans with a saved student; writes a .label file beside each, or in --out"
+    )
+    predict.add_argument(
+        "--checkpoint", type=Path, required=True, help="folder with weights.safetensors and network.json"
+    )
     predict.add_argument("--out", type=Path, help="folder for the .label files (default: beside each scan)")
-    predict.add_argument("--kind", default="semantickitti", choices=sorted(KINDS), help="layout of the scans (default: semantickitti)")
+    predict.add_argument(
+        "--kind", default="semantickitti", choices=sorted(KINDS), help="layout of the scans (default: semantickitti)"
+    )
     predict.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     options = parser.parse_args(arguments)
     try:

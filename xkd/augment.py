@@ -19,7 +19,10 @@ def crop(points, keep, rng, around=None):
 def augment(points, intensity, settings, rng):
     """(N, 3) metres and (N,) -> the same, turned about z, mirrored, scaled and jittered. settings: turn (radians, +-), flip
     (probability of each mirror), scale (+-), jitter (m, standard deviation), gain (+- of the intensity)."""
-    angle, scale = rng.uniform(-settings["turn"], settings["turn"]), 1 + rng.uniform(-settings["scale"], settings["scale"])
+    angle, scale = (
+        rng.uniform(-settings["turn"], settings["turn"]),
+        1 + rng.uniform(-settings["scale"], settings["scale"]),
+    )
     mirror = np.where(rng.random(2) < settings["flip"], -1.0, 1.0)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * mirror[None]
     moved = np.empty_like(points)

@@ -17,7 +17,7 @@ IMAGE, LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 class Corpus:
-    """`corpus[i]` -> image (H, W, 3) uint8 RGB, labels (H, W) int64 training ids 0..18, -1 = ignore; in the order of the names."""
+    """`corpus[i]`, in order of the file names -> image (H, W, 3) uint8 RGB, labels (H, W) int64 0..18, -1 = ignore."""
 
     ignore_index = -1
 
@@ -32,7 +32,7 @@ class Corpus:
         self._training_id[[entry["id"] for entry in facts["classes"]]] = np.arange(len(self.classes))
         folder = self.root / "leftImg8bit" / split
         if not folder.is_dir():
-            raise XkdError(f"{folder}: no such folder; a corpus has leftImg8bit/{split}/<city>/ and gtFine/{split}/<city>/.")
+            raise XkdError(f"{folder}: no such folder; a corpus has leftImg8bit/{split} and gtFine/{split}.")
         self.images = sorted(folder.glob(f"*/*{IMAGE}"))
         if not self.images:
             raise XkdError(f"{folder}: holds no <city>/*{IMAGE}.")

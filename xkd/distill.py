@@ -24,7 +24,9 @@ class Projection(nn.Module):
 
     def __init__(self, inputs, hidden, outputs):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+        )
 
     def forward(self, features):
         return self.layers(features)
@@ -36,7 +38,9 @@ class Pool:
     def __init__(self, data, prepared, teacher):
         names = [data["train"], *data["unlabelled"]]
         self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
-        self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in data["tuning"]]
+        self.index = [
+            (s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in data["tuning"]
+        ]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
         self.digest = [part.digest for split in self.splits for part in split]
         if not self.index:
@@ -101,5 +105,15 @@ def _distill(data, student, settings, seed, prepared, teacher, out, label):
     return losses
 
 
-CODE = ("augment.py", "distill.py", "losses.py", "objectives.py", "parallel.py", "prepared.py", "sparse.py", "student.py", "train.py")
+CODE = (
+    "augment.py",
+    "distill.py",
+    "losses.py",
+    "objectives.py",
+    "parallel.py",
+    "prepared.py",
+    "sparse.py",
+    "student.py",
+    "train.py",
+)
 """The modules whose change makes a half-trained state worthless."""

@@ -17,8 +17,11 @@ def main():
         print("xkd: every stage is done.", flush=True)
         return
     seconds = sum(SECONDS.get(name.partition("@")[0], 0.0) for name in left) * calibrate() / REFERENCE
-    print(f"xkd: {len(left)} stages to run, {words(seconds)} on this machine; "
-          "stopped and started again, it goes on where it was.", flush=True)
+    print(
+        f"xkd: {len(left)} stages to run, {words(seconds)} on this machine; "
+        "stopped and started again, it goes on where it was.",
+        flush=True,
+    )
 
 
 def stages_left(root):

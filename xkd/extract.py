@@ -1,10 +1,13 @@
 """Stage 2: a frozen teacher's features at the paired points and averaged over superpixels, as fp16 memory maps."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
-import xkd
 from numpy.lib.format import open_memmap
 
+import xkd
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
 from xkd.pool import pool
@@ -40,38 +43,59 @@ def extract(teacher, data, prepared, settings, out):
     return [_split(teacher, open_split(data, name), Prepared(prepared, name), settings, out) for name in names]
 
 
-@torch.inference_mode()
 def _split(teacher, dataset, prepared, settings, out):
     chosen = [_choose(prepared, i, settings) for i in range(len(prepared))]
     offsets = np.concatenate([[0], np.cumsum([len(c) for c in chosen])])
-    starts = np.array([prepared.superpixels(i)[0] for i in range(len(prepared))] + [prepared.superpixels(len(prepared) - 1)[1]])
-    with atomic(out / prepared.split, folder=True) as folder:
+    starts = np.array(
+        [prepared.superpixels(i)[0] for i in range(len(prepared))] + [prepared.superpixels(len(prepared) - 1)[1]]
+    )
+    # A frame a thread: small convolutions gain little from a second thread and lose much to one that is busy elsewhere.
+    torch.set_num_threads(1)
+    with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(os.cpu_count()) as workers:
         shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
         maps = {n: open_memmap(folder / f"{n}.npy", "w+", np.float16, tuple(map(int, s))) for n, s in shapes.items()}
         point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
-        for i in progress(range(len(prepared)), f"teacher-{prepared.split}"):
-            cameras, rows = dataset[i].cameras, slice(offsets[i], offsets[i + 1])
-            pairs, which = prepared.pairs(i), chosen[i]
-            point[rows], superpixel[rows] = pairs.point[which], pairs.superpixel[which]
-            dense = [f for group in _same_size(cameras) for f in _dense(teacher, group)]
-            features, start = np.empty((len(which), teacher.dim), np.float16), starts[i]
-            for c, camera in enumerate(cameras):
-                here = pairs.camera[which] == c
-                features[here] = sample(dense[c], torch.from_numpy(pairs.pixel[which][here].astype(np.int64)), camera.size)
-                pooled = pool(dense[c], torch.from_numpy(prepared.segments(i, c).astype(np.int64)))
-                maps["superpixel_features"][start : start + len(pooled)] = pooled.numpy()
-                start += len(pooled)
-            maps["features"][rows] = features
+        frames = workers.map(
+            lambda i: _frame(teacher, dataset[i].cameras, prepared, i, chosen[i]), range(len(prepared))
+        )
+        for i, (features, pooled) in enumerate(progress(frames, f"teacher-{prepared.split}", len(prepared))):
+            rows, pairs = slice(offsets[i], offsets[i + 1]), prepared.pairs(i)
+            point[rows], superpixel[rows] = pairs.point[chosen[i]], pairs.superpixel[chosen[i]]
+            maps["features"][rows], maps["superpixel_features"][starts[i] : starts[i + 1]] = features, pooled
         if not np.isfinite(maps["features"]).all():
             raise XkdError(f"{dataset.root}: the teacher gave features that are not finite in half precision.")
         spread = maps["features"][:: max(1, len(point) // 200_000)].astype(np.float64)
-        for name, array in {"point": point, "superpixel": superpixel, "offsets": offsets, "superpixel_offsets": starts}.items():
+        for name, array in {
+            "point": point,
+            "superpixel": superpixel,
+            "offsets": offsets,
+            "superpixel_offsets": starts,
+        }.items():
             np.save(folder / f"{name}.npy", array)
         about = {"dim": teacher.dim, "mean": spread.mean(0).tolist(), "std": np.maximum(spread.std(0), 1e-3).tolist()}
         del maps
         write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
         size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20
-    return {"split": prepared.split, "pairs": len(point), "superpixels": int(starts[-1]), "dim": teacher.dim, "MiB": round(size)}
+    return {
+        "split": prepared.split,
+        "pairs": len(point),
+        "superpixels": int(starts[-1]),
+        "dim": teacher.dim,
+        "MiB": round(size),
+    }
+
+
+@torch.inference_mode()
+def _frame(teacher, cameras, prepared, i, chosen):
+    """Features at the chosen pairs of frame i, (P, C), and of its superpixels, (S, C)."""
+    pairs = prepared.pairs(i)
+    dense = [f for group in _same_size(cameras) for f in _dense(teacher, group)]
+    features, pooled = np.empty((len(chosen), teacher.dim), np.float16), []
+    for c, camera in enumerate(cameras):
+        here = pairs.camera[chosen] == c
+        features[here] = sample(dense[c], torch.from_numpy(pairs.pixel[chosen][here].astype(np.int64)), camera.size)
+        pooled.append(pool(dense[c], torch.from_numpy(prepared.segments(i, c).astype(np.int64))).numpy())
+    return features, np.concatenate(pooled)
 
 
 def _choose(prepared, i, settings):

@@ -29,7 +29,9 @@ def atomic(path, folder=False):
             os.replace(path, temporary / "old")
         os.replace(inner, path)
     except OSError as error:
-        raise XkdError(f"{path}: cannot be written ({error.strerror or error}); what was there before is untouched.") from error
+        raise XkdError(
+            f"{path}: cannot be written ({error.strerror or error}); what was there before is untouched."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

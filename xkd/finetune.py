@@ -16,7 +16,17 @@ from xkd.sparse import collate
 from xkd.subsets import subset
 from xkd.train import device, evaluate, fit, order
 
-CODE = ("augment.py", "finetune.py", "losses.py", "parallel.py", "prepared.py", "sparse.py", "student.py", "subsets.py", "train.py")
+CODE = (
+    "augment.py",
+    "finetune.py",
+    "losses.py",
+    "parallel.py",
+    "prepared.py",
+    "sparse.py",
+    "student.py",
+    "subsets.py",
+    "train.py",
+)
 
 
 def key(fraction, init, seed):
@@ -31,7 +41,9 @@ def steps(frames, settings):
 
 def scratch(student, classes, seed, out):
     """Writes the init without any pretraining: fresh weights drawn from the seed."""
-    students.save(students.build(student | {"classes": classes}, seed), out, init="scratch", objective="none", seed=seed)
+    students.save(
+        students.build(student | {"classes": classes}, seed), out, init="scratch", objective="none", seed=seed
+    )
 
 
 def labelled(prepared, skip=()):
@@ -82,12 +94,20 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     own = labelled(train_set, data["tuning"])
     frames = [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
     lr = settings["lr"][init]
-    network, losses, resume = train(train_set, frames, init_path, student, settings, lr, seed, f"finetune-{key(fraction, init, seed)}")
+    network, losses, resume = train(
+        train_set, frames, init_path, student, settings, lr, seed, f"finetune-{key(fraction, init, seed)}"
+    )
     total, streets, guesses = evaluate(network, validation)
     score = iou(total.sum(0))
     seen = np.sum([np.bincount(train_set.labels(i)[train_set.labels(i) >= 0], minlength=len(score)) for i in frames], 0)
     values = [None if np.isnan(v) else round(100 * float(v), 4) for v in score]
-    result = {"miou": round(100 * float(np.nanmean(score)), 4), "fraction": fraction, "init": init, "seed": seed, "lr": lr}
+    result = {
+        "miou": round(100 * float(np.nanmean(score)), 4),
+        "fraction": fraction,
+        "init": init,
+        "seed": seed,
+        "lr": lr,
+    }
     result |= {"objective": read_json(init_path / "network.json")["facts"]["objective"], "frames": len(frames)}
     result |= {"iou": dict(zip(validation.classes, values, strict=True)), "steps": len(losses), "streets": streets}
     result["classes_seen"] = dict(zip(validation.classes, map(int, seen), strict=True))

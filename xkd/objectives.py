@@ -14,7 +14,9 @@ def cosine(points, pairs, settings):
 
 def superpixel(points, pairs, settings):
     """Superpixel InfoNCE (SLidR): see `losses.superpixel_info_nce`."""
-    return losses.superpixel_info_nce(points, pairs["superpixel"], pairs["superpixel_features"], settings["temperature"])
+    return losses.superpixel_info_nce(
+        points, pairs["superpixel"], pairs["superpixel_features"], settings["temperature"]
+    )
 
 
 OBJECTIVES = {"cosine": cosine, "superpixel": superpixel}
@@ -23,5 +25,7 @@ OBJECTIVES = {"cosine": cosine, "superpixel": superpixel}
 def objective(name):
     """The objective of that name; an unknown one is refused with the names there are."""
     if name not in OBJECTIVES:
-        raise XkdError(f"params.yaml: distill.objective {name!r} is unknown; there are {', '.join(sorted(OBJECTIVES))}.")
+        raise XkdError(
+            f"params.yaml: distill.objective {name!r} is unknown; there are {', '.join(sorted(OBJECTIVES))}."
+        )
     return OBJECTIVES[name]

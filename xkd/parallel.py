@@ -40,7 +40,9 @@ def together(processes, function, *arguments):
         except RuntimeError as error:
             lost = [other.exitcode for other in others if other.exitcode]
             if lost:
-                raise XkdError(f"A training process ended with exit status {lost[0]}; its own message stands above.") from error
+                raise XkdError(
+                    f"A training process ended with exit status {lost[0]}; its own message stands above."
+                ) from error
             raise
         finally:
             _leave()

@@ -1,7 +1,7 @@
-"""Dense 2D features brought to pixels and superpixels; both see a feature map as bilinear between the centres of its cells.
+"""Dense 2D features brought to pixels and superpixels; both see a feature map as bilinear between its cells' centres.
 
-A map of h x w cells covers its H x W image whole, whatever the image was resized to in between: a pixel (row, column), centres at
-integers, lies at ((row + 0.5) / H, (column + 0.5) / W) of the map. Beyond the outermost cell centres the map is constant.
+A map of h x w cells covers its H x W image whole, whatever the image was resized to in between: a pixel (row, column),
+centres at integers, lies at ((row + 0.5) / H, (column + 0.5) / W) of it. Beyond the outermost centres it is constant.
 """
 
 import torch
@@ -11,7 +11,7 @@ from xkd.errors import XkdError
 
 
 def sample(features, pixel, size, camera=None):
-    """Features (C, h, w) at `pixel` (P, 2) (row, column; may be fractions) of an image of `size` (H, W) -> (P, C) float32.
+    """Features (C, h, w) at `pixel` (P, 2) (row, column; fractions too) of an image of `size` (H, W) -> (P, C) float32.
 
     For a batch (B, C, h, w) `camera` (P,) says which map a pixel lies on.
     """
@@ -30,15 +30,17 @@ def sample(features, pixel, size, camera=None):
 
 
 def pool(features, segments):
-    """Mean over each superpixel of the features, bilinear at every pixel: (C, h, w), (H, W) ids 0..n-1 -> (n, C) float32.
+    """(C, h, w) features, (H, W) ids 0..n-1, each in use -> (n, C) float32, the mean over each superpixel's pixels.
 
-    Exact without an (H, W, C) array: what each cell weighs in each superpixel is summed first, and does not depend on C.
+    Exact without an (H, W, C) array: what each cell weighs in each superpixel is summed first, for all C at once.
     """
     segments = torch.as_tensor(segments).to(features.device, torch.long)
+    if segments.ndim != 2 or not segments.numel() or segments.min() < 0:
+        raise XkdError(f"pool: superpixels are an (H, W) map of ids from 0, not {tuple(segments.shape)} with others.")
     height, width = segments.shape
     _, h, w = features.shape
     n = int(segments.max()) + 1
-    pixels = torch.bincount(segments.flatten(), minlength=n)  # raises on negative ids by itself
+    pixels = torch.bincount(segments.flatten(), minlength=n)
     if (pixels == 0).any():
         raise XkdError(f"pool: superpixel {int((pixels == 0).nonzero()[0])} of 0..{n - 1} has no pixel.")
     grid = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(features.device)

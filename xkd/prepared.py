@@ -41,7 +41,11 @@ class Prepared:
         self.path, self.split = Path(path) / split, split
         about = read_json(self.path / "frames.json")
         self.frames, self.classes, self.cameras = about["frames"], about["classes"], about["cameras"]
-        self.colours, self.labelled, self.paired = np.array(about["colours"], np.uint8), about["labelled"], about["paired"]
+        self.colours, self.labelled, self.paired = (
+            np.array(about["colours"], np.uint8),
+            about["labelled"],
+            about["paired"],
+        )
         self.digest = about["digest"]
         self.scenes = [frame["scene"] for frame in self.frames]
         self._maps = {name: _array(self.path / f"{name}.npy") for name in ARRAYS + PAIRED * self.paired}
@@ -94,7 +98,10 @@ class TeacherFeatures:
     def __init__(self, path, split, reference=None):
         """`reference`: the split whose mean and spread are used for all, so that a feature means the same everywhere."""
         self.path = Path(path) / split
-        about, scale = read_json(self.path / "features.json"), read_json(Path(path) / (reference or split) / "features.json")
+        about, scale = (
+            read_json(self.path / "features.json"),
+            read_json(Path(path) / (reference or split) / "features.json"),
+        )
         self.dim, self.digest = about["dim"], about["digest"] + scale["digest"]
         self._mean, self._scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
         names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")

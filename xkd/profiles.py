@@ -32,8 +32,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.profiles", description="Makes a copy that runs a profile.")
     parser.add_argument("name", help="a section of `profiles` in params.yaml")
     parser.add_argument("dest", type=Path, nargs="?", help="the copy's folder (default: out/NAME)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="given",
-                        help="a further change, such as data.root=/path; the value is YAML")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="given",
+        help="a further change, such as data.root=/path; the value is YAML",
+    )
     options = parser.parse_args(arguments)
     try:
         dest = options.dest or xkd.ROOT / "out" / options.name

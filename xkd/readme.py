@@ -11,7 +11,12 @@ BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.
 
 def block(summary):
     """The sentences and the table of a report, as the README quotes them."""
-    return "\n".join(f"- {sentence}" for sentence in headline(summary)) + "\n\n" + markdown_table(*main_table(summary)).strip() + "\n"
+    return (
+        "\n".join(f"- {sentence}" for sentence in headline(summary))
+        + "\n\n"
+        + markdown_table(*main_table(summary)).strip()
+        + "\n"
+    )
 
 
 def main():

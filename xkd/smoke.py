@@ -42,7 +42,12 @@ def _init(out, params):
     from xkd.prepared import Prepared
 
     if not (out / "init" / "scratch-0").exists():
-        scratch(params["student"], Prepared(out / "prepared", params["data"]["train"]).classes, 0, out / "init" / "scratch-0")
+        scratch(
+            params["student"],
+            Prepared(out / "prepared", params["data"]["train"]).classes,
+            0,
+            out / "init" / "scratch-0",
+        )
 
 
 MAKERS = {"data": _data, "prepared": _prepared, "teacher": _teacher, "init": _init}

@@ -118,7 +118,9 @@ def voxelise(points, intensity, size):
         raise XkdError("A scan without points cannot be turned into voxels.")
     reach = np.abs(points).max()
     if not reach < REACH * size:
-        raise XkdError(f"A point at {reach} m cannot be turned into voxels of {size} m: points are finite and below {REACH * size:.0f} m.")
+        raise XkdError(
+            f"A point at {reach} m cannot be turned into voxels of {size} m: points are finite and below {REACH * size:.0f} m."
+        )
     cells, inverse, counts, inputs = _voxelise(points, np.ascontiguousarray(intensity, np.float32), float(size))
     return cells, inverse, _mean(inputs, inverse, counts), inputs
 

@@ -35,8 +35,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.stage", description="Runs one parameterised notebook.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path, help="where the executed notebook goes")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given",
-                        help="a parameter of the notebook; the value is YAML")
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        dest="given",
+        help="a parameter of the notebook; the value is YAML",
+    )
     options = parser.parse_args(arguments)
     try:
         run(options.notebook, options.output, {name: parse(name, value) for name, value in options.given})
@@ -94,8 +101,14 @@ def execute(notebook, partial, parameters, root):
         config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
         try:
             return papermill.execute_notebook(
-                notebook, partial, parameters, kernel_name="python3", language="python", progress_bar=False,
-                start_timeout=300, config=config,
+                notebook,
+                partial,
+                parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                start_timeout=300,
+                config=config,
             )
         except papermill.PapermillExecutionError as error:
             said = error.evalue if error.ename == "XkdError" else COLOUR.sub("", "\n".join(error.traceback))

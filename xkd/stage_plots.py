@@ -35,7 +35,11 @@ def superpixels(prepared, i):
     pairs = prepared.pairs(i)
     here = pairs.camera == 0
     figure.add_scatter(
-        x=pairs.pixel[here, 1], y=pairs.pixel[here, 0], mode="markers", marker={"size": 3, "color": "black"}, name="paired points"
+        x=pairs.pixel[here, 1],
+        y=pairs.pixel[here, 0],
+        mode="markers",
+        marker={"size": 3, "color": "black"},
+        name="paired points",
     )
     return styled(figure, f"{prepared.cameras[0]}: column (pixel)", "row (pixel)")
 
@@ -77,7 +81,9 @@ def scan(points, colours):
     """(N, 3) metres and (N, 3) uint8 colours -> the scan from above; of more than 20,000 points every k-th, and the title says so."""
     step = -(-len(points) // SHOWN)
     points, colours = points[::step], [css(c) for c in colours[::step]]
-    figure = go.Figure(go.Scattergl(x=-points[:, 1], y=points[:, 0], mode="markers", marker={"size": 3, "color": colours}))
+    figure = go.Figure(
+        go.Scattergl(x=-points[:, 1], y=points[:, 0], mode="markers", marker={"size": 3, "color": colours})
+    )
     figure.update_yaxes(scaleanchor="x")
     title = f"{len(points):,} points" + (f" (every {step}th)" if step > 1 else "")
     return styled(figure, "to the right (m)", "forward (m)", height=620).update_layout(title=title)

@@ -99,7 +99,9 @@ def load(path, device="cpu"):
     path = Path(path)
     about = read_json(path / "network.json")
     if about.get("kind") != CHECKPOINT:
-        raise XkdError(f"{path / 'network.json'}: kind is {about.get('kind')!r}, and only {CHECKPOINT!r} can be loaded.")
+        raise XkdError(
+            f"{path / 'network.json'}: kind is {about.get('kind')!r}, and only {CHECKPOINT!r} can be loaded."
+        )
     network = Student(**about["config"])
     try:
         weights = load_file(path / "weights.safetensors")
@@ -116,7 +118,9 @@ def check_weights(network, weights, name):
     given = {k: tuple(v.shape) for k, v in weights.items()}
     for key in sorted(own.keys() | given.keys()):
         if own.get(key) != given.get(key):
-            raise XkdError(f"{name}: is of another architecture: {key} is {given.get(key)} there and {own.get(key)} here.")
+            raise XkdError(
+                f"{name}: is of another architecture: {key} is {given.get(key)} there and {own.get(key)} here."
+            )
 
 
 def start_from(network, path):

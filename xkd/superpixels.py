@@ -1,4 +1,4 @@
-"""Superpixels: an image cut into small connected regions of one colour, the units that 2D and 3D features are compared in.
+"""Superpixels: an image cut into small connected regions of one colour, in which 2D and 3D features are compared.
 
 SLIC, after Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", TPAMI 34(11), 2012:
 k-means in (L, a, b, row, column) with each centre searching only its own neighbourhood, then a connectivity pass.
@@ -26,15 +26,16 @@ ROOT = np.where(RATIO > 0.008856, np.cbrt(RATIO), 7.787 * RATIO + 16 / 116).asty
 def segment(image, n, compactness=10.0, iterations=6):
     """(H, W, 3) uint8 RGB -> (H, W) int32 segment ids 0..m-1, m close to n, each in use and 4-connected.
 
-    `compactness` weighs distance against colour (in units of L*a*b* across one grid step, as in the paper): high gives squares,
-    low gives ragged outlines. Deterministic, runs on one thread and releases the GIL, so that threads can share the images.
+    `compactness` weighs distance against colour (the L*a*b* difference that counts as much as one grid step, as in the
+    paper): high gives squares, low gives ragged outlines. Deterministic, on one thread, without the GIL: threads can
+    share the images. Errors: an image of another kind, numbers out of range.
     """
     image = np.ascontiguousarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise XkdError(f"superpixels need an (H, W, 3) uint8 image; this one is {image.shape} {image.dtype}.")
     height, width = image.shape[:2]
     if not 1 <= n <= height * width:
-        raise XkdError(f"superpixels: n = {n} must lie in 1..{height * width}, the pixels of a {height} x {width} image.")
+        raise XkdError(f"superpixels: n = {n} must lie in 1..{height * width}, its {height} x {width} pixels.")
     if compactness <= 0 or iterations < 1:
         raise XkdError(f"superpixels: compactness = {compactness} and iterations = {iterations} must be positive.")
     lab = _lab(image, LINEAR, RGB_TO_XYZ, ROOT)
@@ -45,7 +46,7 @@ def segment(image, n, compactness=10.0, iterations=6):
 
 
 def boundary_recall(segments, labels, tolerance=2):
-    """Share of the label boundary's pixels with a segment boundary within `tolerance` pixels (Chebyshev); (H, W) ids both.
+    """(H, W) ids both -> share of the labels' boundary with a segment boundary within `tolerance` pixels (Chebyshev).
 
     1.0 for labels without a boundary. Achanta et al. 2012, section 4.1.
     """
@@ -64,7 +65,7 @@ def _boundary(ids):
 
 @jit
 def _lab(image, linear, matrix, root):
-    """(H, W, 3) uint8 sRGB -> (3, H, W) float32 CIELAB, D65; planes, so that the distance loop runs over neighbours in memory."""
+    """(H, W, 3) uint8 sRGB -> (3, H, W) float32 CIELAB, D65; in planes, so that the distance loop reads in sequence."""
     height, width = image.shape[:2]
     lab = np.empty((3, height, width), np.float32)
     f = np.empty(3, np.float32)
@@ -84,7 +85,7 @@ def _lab(image, linear, matrix, root):
 
 @jit
 def _seeds(lab, rows, columns):
-    """Centres (K, 5) of L, a, b, row, column: a regular grid, each moved to the flattest pixel of its 3 x 3, off edges and noise."""
+    """Centres (K, 5) of L, a, b, row, column: a regular grid, each moved to the flattest pixel of its 3 x 3."""
     _, height, width = lab.shape
     centres = np.empty((rows * columns, 5), np.float32)
     for k in range(rows * columns):
@@ -152,7 +153,7 @@ def _cluster(lab, rows, columns, step, compactness, iterations):
 
 @jit
 def _connect(label, lab, smallest):
-    """Every 4-connected piece becomes a segment of its own; one below `smallest` pixels joins its neighbour of nearest mean colour.
+    """Every 4-connected piece becomes a segment; below `smallest` pixels it joins the neighbour of nearest mean colour.
 
     Ids in the order of their first pixels. The paper joins a stray piece to whichever neighbour was met last.
     """

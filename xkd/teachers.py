@@ -1,7 +1,7 @@
 """Teachers: frozen 2D networks, or features of them on disk, behind one interface.
 
-`teacher(images)`: (B, 3, H, W) float RGB 0..1 -> (B, dim, h, w), cells about `stride` pixels apart. The map covers the image whole,
-so `sample` and `pool` need the image's size and nothing else. `teacher.dense(cameras)` is what the stages call.
+`teacher(images)`: (B, 3, H, W) float RGB 0..1 -> (B, dim, h, w), cells about `stride` pixels apart. The map covers the
+image whole, so `sample` and `pool` need the image's size and nothing else. Stages call `teacher.dense(cameras)`.
 """
 
 import inspect
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import xkd
+from xkd.augment_images import to_tensor
 from xkd.errors import XkdError
-from xkd.mini import Mini, load_mini, to_tensor
+from xkd.mini import Mini, load_mini
 from xkd.pool import pool, sample
 
 __all__ = ["TEACHERS", "Features", "Segmenter", "Teacher", "Transformers", "open_teacher", "pool", "sample"]
@@ -39,8 +40,8 @@ class Teacher(nn.Module):
         return self.look(images)
 
     def dense(self, cameras, images=None):
-        """Features (B, dim, h, w) of the cameras' images; `images`, if read already: a (B, 3, H, W) float tensor or (H, W, 3)
-        uint8 arrays."""
+        """Features (B, dim, h, w) of the cameras' images; `images`, if read already: a (B, 3, H, W) float tensor or
+        (H, W, 3) uint8 arrays."""
         if not isinstance(images, torch.Tensor):
             images = [camera.image() for camera in cameras] if images is None else images
             images = stack([to_tensor(image) for image in images], cameras)
@@ -63,11 +64,11 @@ class Segmenter(Teacher):
 class Transformers(Teacher):
     """A vision backbone of the transformers library, from a folder or the hub, with its own normalisation.
 
-    `layer`: which of its hidden states (0 = embedding, -1 = last); None = the final output. `scale` enlarges the image first: a
-    14-pixel patch of a small image holds a whole car. Images are resized to whole patches.
+    `layer`: which of its hidden states (0 = embedding, -1 = last); None = the final output. `scale` enlarges the image
+    first: a 14-pixel patch of a small image holds a whole car. Images are resized to whole patches.
     """
 
-    # Their strided convolutions are padded on both sides, which centres cell j on pixel stride * j, not in the middle of its patch.
+    # Their strided convolutions are padded evenly, which centres cell j on pixel stride * j and not amid its patch.
     CORNERED = ("regnet", "resnet", "segformer")
 
     def __init__(self, model, revision=None, layer=None, scale=1.0):
@@ -83,13 +84,13 @@ class Transformers(Teacher):
         accepted = inspect.signature(self.network.forward).parameters
         self.options = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
         self.freeze()
-        # Windowed attention shrinks its windows for good at the first image below one window at its last stage: none may come.
+        # Windowed attention shrinks its windows for good at the first image with less than one at its last stage.
         self.least = 32 * kind.window_size if isinstance(getattr(kind, "window_size", None), int) else 1
         probe = max(int(np.lcm(32, self.patch)), self.least)
         with torch.no_grad():
             seen = self._map(torch.zeros(1, 3, probe, probe))
         self.dim, self.stride = seen.shape[1], probe // seen.shape[-1]
-        # Tokens come in patches; the last stage of the others halves the image five times, whichever stage is asked for.
+        # Tokens come in patches; the last stage of the others has halved the image five times.
         self.multiple = self.stride if self.tokens else max(32, self.stride)
 
     def look(self, images):
@@ -124,7 +125,7 @@ class Transformers(Teacher):
 
 
 class Features(Teacher):
-    """Maps computed elsewhere: `.npy` files (C, h, w) below `root`, each named like the longest tail of its image's path."""
+    """Maps computed elsewhere: `.npy` files (C, h, w) below `root`, named like the longest tail of an image's path."""
 
     stride = None  # the maps' own affair
 
@@ -168,7 +169,7 @@ def stack(maps, cameras):
     """(3 or C, h, w) tensors of one size -> one batch."""
     for one, camera in zip(maps, cameras, strict=True):
         if one.shape != maps[0].shape:
-            raise XkdError(f"{camera.path}: is {tuple(one.shape)} where the others are {tuple(maps[0].shape)}; ask one by one.")
+            raise XkdError(f"{camera.path}: is {tuple(one.shape)} where the others are {tuple(maps[0].shape)}.")
     return torch.stack(maps)
 
 
@@ -188,7 +189,7 @@ def _pretrained(model, revision):
         raise XkdError(f"{source}: neither a saved model's folder nor a model that the hub gave ({reason}).") from None
     missing = [key for key in info["missing_keys"] if "pooler" not in key and "mask_token" not in key]
     if missing:
-        raise XkdError(f"{source}: its weights lack {missing[0]} (and {len(missing) - 1} more), which would stay random.")
+        raise XkdError(f"{source}: {len(missing)} of its weights, {missing[0]} for one, would stay random.")
     try:
         facts, _ = BaseImageProcessor.get_image_processor_dict(source, revision=revision or "main")
     except OSError:

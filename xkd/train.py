@@ -1,5 +1,6 @@
 """The training loop that distillation and fine-tuning share: one schedule, one way to stop and go on, one way to evaluate."""
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,7 +35,7 @@ def rate(step, steps, peak, warmup):
     done = (step + 1) / steps
     if done < warmup:
         return peak * done / warmup
-    return peak * 0.5 * (1 + np.cos(np.pi * (done - warmup) / (1 - warmup)))
+    return peak * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
 def ahead(make, start, stop):
@@ -75,7 +76,9 @@ def fit(network, make, loss_of, settings, resume, label):
         loss.backward()
         value = parallel.average(loss, parameters)
         if not np.isfinite(value):
-            raise XkdError(f"{label}: the loss at step {step} is {value}; a lower learning rate than {settings['lr']} may help.")
+            raise XkdError(
+                f"{label}: the loss at step {step} is {value}; a lower learning rate than {settings['lr']} may help."
+            )
         torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
         optimiser.step()
         losses.append(value)

@@ -74,7 +74,15 @@ def inits(params, names):
             scratch(params["student"], classes, seed, OUT / "init" / f"scratch-{seed}")
     for seed in SEEDS if "distilled" in names else ():
         if not (OUT / "init" / f"distilled-{seed}").exists():
-            distill(params["data"], params["student"], params["distill"], seed, OUT / "prepared", OUT / "teacher", OUT / "init" / f"distilled-{seed}")
+            distill(
+                params["data"],
+                params["student"],
+                params["distill"],
+                seed,
+                OUT / "prepared",
+                OUT / "teacher",
+                OUT / "init" / f"distilled-{seed}",
+            )
 
 
 def search(params, names):
@@ -103,7 +111,11 @@ def convergence(params, rate):
     rows = {}
     for f in fractions:
         once, twice = ([found[f, s, factor]["miou"] for s in CHECK_SEEDS] for factor in (1, 2))
-        row = {"steps": found[f, CHECK_SEEDS[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
+        row = {
+            "steps": found[f, CHECK_SEEDS[0], 1]["steps"],
+            "miou": float(np.mean(once)),
+            "miou_double": float(np.mean(twice)),
+        }
         rows[f"{f:g}"] = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(CHECK_SEEDS)}
         rows[f"{f:g}"]["differences"] = [round(b - a, 3) for a, b in zip(once, twice, strict=True)]
     return rows
@@ -121,7 +133,12 @@ def main():
     prepared = Prepared(OUT / "prepared", params["data"]["train"])
     held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
     result = {"search": table, "lr": best, "convergence": convergence(params, best["scratch"])}
-    result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held)), "seeds": list(SEEDS), "check_seeds": list(CHECK_SEEDS)}
+    result |= {
+        "tuning_frames": len(held),
+        "tuning_streets": sorted(set(held)),
+        "seeds": list(SEEDS),
+        "check_seeds": list(CHECK_SEEDS),
+    }
     write_json(Path(sys.argv[1]) if len(sys.argv) > 1 else xkd.ROOT / "docs" / "tuning.json", result)
     print(result)
 

@@ -1,0 +1,42 @@
+"""What the README says is what was measured: its results are the committed report's, and its rates are the search's winners."""
+
+import pytest
+
+from xkd import ROOT, params
+from xkd.files import read_json
+from xkd.readme import BLOCK, block
+
+README = (ROOT / "README.md").read_text()
+REPORT = read_json(ROOT / "docs" / "results" / "report.json")
+TUNING = read_json(ROOT / "docs" / "tuning.json")
+
+
+def test_results_are_those_of_the_committed_report():
+    assert BLOCK.search(README)[0].split("\n", 1)[1].removesuffix("<!-- end of results -->") == block(REPORT)
+    assert REPORT["made_up"] is None
+
+
+def test_report_is_of_the_parameters_of_this_tree():
+    given = REPORT["setting"]["parameters"]
+    now = params.profile()
+    assert given and all(now[name] == section for name, section in given.items())
+    assert REPORT["setting"]["tuning"] == TUNING
+
+
+def test_learning_rates_are_the_winners_of_the_search():
+    for init, rows in TUNING["search"].items():
+        best = max(rows, key=lambda rate: rows[rate]["mean"])
+        assert params.read()["finetune"]["lr"][init] == pytest.approx(float(best)) == TUNING["lr"][init]
+        assert best not in (min(rows, key=float), max(rows, key=float)), "a winner at the edge extends the search"
+    assert len({tuple(rows) for rows in TUNING["search"].values()}) == 1, "every init has the same budget"
+
+
+def test_tuning_streets_are_the_parameters_own():
+    assert TUNING["tuning_streets"] == sorted(params.read()["data"]["tuning"])
+
+
+def test_pictures_and_pages_are_there():
+    import re
+
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).is_file(), target
