@@ -27,7 +27,8 @@ help:
 	@echo 'make install   packages into the active environment, or into .venv'
 	echo 'make repro     install, make the data, run what is not done yet, show the results'
 	echo 'make demo      the same stages on tiny data, in out/demo (about four minutes)'
-	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti]   the same stages on your data, in out/real'
+	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
+	echo '               the same stages on your data, in out/real'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
 	echo 'make clean     removes results and their cache; data/ and .venv stay'
@@ -90,7 +91,7 @@ real: install
 	data=$$(cd "$(DATA)" && pwd)
 	features=$$(cd "$(FEATURES)" && pwd)
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
-		--set teacher.root="$$features" --set teacher.corpus="$$features"
+		--set teacher.root="$$features" --set teacher.corpus="$$features" $(foreach change,$(SET),--set '$(change)')
 	cd out/real
 	dvc repro
 	cat out/report/table.md

@@ -14,6 +14,8 @@ import yaml
 from xkd import profiles
 
 SMALL = ["data.root=data/nuscenes", "teacher.corpus=data/cityscapes", "sweep.fractions=[1]", "sweep.seeds=[0]"]
+# Long enough to be killed in the middle, and saved at every step.
+SMALL += ["distill.steps=40", "distill.save_every=0"]
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +49,20 @@ def finish(checkout, *words):
     return said
 
 
-def test_pipeline_goes_on_after_a_kill_and_then_has_nothing_to_do(checkout):
+def test_pipeline_killed_in_mid_training_goes_on_and_then_has_nothing_to_do(checkout):
     process = start(checkout)
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "Running stage 'teacher'" in line:
-            time.sleep(2)
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, said
+    # The training leaves its state outside the stage's outs; once it is there, the training is under way.
+    while process.poll() is None and not list((checkout / "out" / "resume").glob("*/distill.pt")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    said = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, said
+    assert "Running stage 'distill@0'" in said and not (checkout / "out" / "init" / "distilled-0").exists()
+    assert list((checkout / "out" / "resume").glob("*/distill.pt"))
 
     said = finish(checkout)
-    assert "Stage 'prepare' didn't change, skipping" in said and "Running stage 'report'" in said
+    assert "Stage 'teacher' didn't change, skipping" in said and "Running stage 'report'" in said
+    assert not list((checkout / "out" / "resume").glob("*/*.pt"))
     names = {path.name for path in (checkout / "out" / "metrics").iterdir()}
     assert names == {"finetune-1-scratch-0.json", "finetune-1-distilled-0.json"}
     for path in (checkout / "out" / "metrics").iterdir():
@@ -72,10 +76,42 @@ def test_pipeline_goes_on_after_a_kill_and_then_has_nothing_to_do(checkout):
     assert time.monotonic() - before < 20
 
 
-def test_a_repeated_cell_leaves_the_same_bytes(checkout):
-    """dvc.lock holds the hash of all that the cell writes: metrics, weights, predictions, the executed notebook."""
+@pytest.mark.parametrize("stage", ["distill@0", "finetune@1-distilled-0"])
+def test_a_repeated_stage_leaves_the_same_bytes(checkout, stage):
+    """dvc.lock holds the hash of all that a stage writes: metrics, weights, predictions, the executed notebook. The distillation
+    in it was killed and went on, and this one runs through."""
     lock = yaml.safe_load((checkout / "dvc.lock").read_text())
-    finish(checkout, "--force", "--single-item", "--no-run-cache", "finetune@1-distilled-0")
+    finish(checkout, "--force", "--single-item", "--no-run-cache", stage)
     again = yaml.safe_load((checkout / "dvc.lock").read_text())
-    for stage, facts in lock["stages"].items():
-        assert again["stages"][stage] == facts
+    for name, facts in lock["stages"].items():
+        assert again["stages"][name] == facts
+
+
+@pytest.mark.parametrize(
+    "change, runs",
+    [
+        ("distill.temperature=0.2", {"distill@0", "finetune@1-distilled-0", "report"}),
+        ("finetune.lr.scratch=0.5", {"finetune@1-scratch-0", "report"}),
+        ("sweep.fractions=[1, 0.5]", {"finetune@0.5-scratch-0", "finetune@0.5-distilled-0", "report"}),
+        (
+            "sweep.seeds=[0, 1]",
+            {"scratch@1", "distill@1", "finetune@1-scratch-1", "finetune@1-distilled-1", "report"},
+        ),
+    ],
+)
+def test_a_change_runs_what_depends_on_it_and_nothing_else(checkout, change, runs):
+    before = (checkout / "params.yaml").read_bytes()
+    try:
+        sections = yaml.safe_load(before)
+        key, value = change.split("=")
+        *parents, last = key.split(".")
+        inner = sections
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = yaml.safe_load(value)
+        (checkout / "params.yaml").write_text(yaml.safe_dump(sections, sort_keys=False))
+        code = "import xkd; from xkd.estimate import stages_left; print(*stages_left(xkd.ROOT), sep='\\n')"
+        left = subprocess.run([sys.executable, "-c", code], cwd=checkout, text=True, capture_output=True, check=True)
+        assert set(left.stdout.split()) == runs
+    finally:
+        (checkout / "params.yaml").write_bytes(before)

@@ -5,9 +5,9 @@ from contextlib import chdir
 
 import xkd
 
-SECONDS = {"prepare": 60.0, "teacher": 120.0, "scratch": 3.0, "distill": 240.0, "finetune": 45.0, "report": 30.0}
+SECONDS = {"prepare": 40.0, "teacher": 180.0, "scratch": 5.0, "distill": 300.0, "finetune": 130.0, "report": 25.0}
 """One stage of each kind, with params.yaml as it is, on two cores where `calibrate` takes `REFERENCE` seconds."""
-REFERENCE = 0.5
+REFERENCE = 0.09
 
 
 def main():
@@ -49,12 +49,13 @@ def calibrate():
     weight = torch.randn(32, 32, generator=generator)
     index = torch.randint(20000, (20000,), generator=generator)
     try:
-        start = 0.0
-        for turn in range(130):
-            if turn == 30:  # the first turns warm the machine up
-                start = time.perf_counter()
-            torch.zeros_like(features).index_add_(0, index, features[index] @ weight)
-        return time.perf_counter() - start
+        best = float("inf")
+        for _ in range(8):  # the best of some: other work on the machine comes and goes
+            start = time.perf_counter()
+            for _ in range(40):
+                torch.zeros_like(features).index_add_(0, index, features[index] @ weight)
+            best = min(best, time.perf_counter() - start)
+        return best
     finally:
         torch.set_num_threads(threads)
 
