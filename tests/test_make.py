@@ -131,13 +131,20 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     assert there(dest) == code | own
     assert yaml.safe_load((dest / "params.yaml").read_text()) == {"a": {"b": 1}}
 
-    for name in ("out/result", "data/scan", "dvc.lock", ".dvc/cache/1"):
+    own |= {"out/result", "data/scan", "docs/results/table.md", "dvc.lock", ".dvc/cache/1"}
+    for name in own - there(dest):
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / name).write_text("mine")
     (dest / "xkd" / "gone.py").touch()
     profiles.copy(dest, {}, origin)
-    assert there(dest) == code | own | {"out/result", "data/scan", "dvc.lock", ".dvc/cache/1"}
+    assert there(dest) == code | own
     assert (dest / "dvc.lock").read_text() == "mine"
+
+
+def test_a_copy_knows_what_its_stages_write():
+    for stage in yaml.safe_load((xkd.ROOT / "dvc.yaml").read_text())["stages"].values():
+        for out in stage["outs"]:
+            assert profiles.below(out if isinstance(out, str) else next(iter(out)), profiles.OWN)
 
 
 def test_a_folder_that_is_no_copy_is_left_alone(tmp_path, origin):

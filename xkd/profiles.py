@@ -20,9 +20,9 @@ from xkd.files import atomic
 from xkd.stage import checked
 
 MARKER = ".xkd-profile"
-OWN = {".dvc", "data", "out", "dvc.lock"}
-"""What belongs to a copy's own runs: never copied into it, never removed from it."""
-LEFT_OUT = {"data.dvc", "study"}
+OWN = (".dvc", "data", "out", "docs/results", "dvc.lock")
+"""What belongs to a copy's own runs, outputs of stages among it: never copied into it, never removed from it."""
+LEFT_OUT = ("data.dvc", "study")
 """data.dvc is the fingerprint of the default data set, which a copy does not have."""
 UNTRACKED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 
@@ -83,11 +83,11 @@ def copy(dest, sections, root=None):
         raise XkdError(f"{dest}: is something else already (no {MARKER} in it); choose another folder.")
     dest.mkdir(parents=True, exist_ok=True)
     (dest / MARKER).touch()
-    for old in dest.iterdir():
-        if old.name not in OWN | {MARKER}:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for old in list(walked(dest)):
+        if old != MARKER:
+            (dest / old).unlink()
     for name in files(root):
-        if Path(name).parts[0] not in OWN | LEFT_OUT | {MARKER}:
+        if not below(name, (*OWN, *LEFT_OUT)):
             (dest / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, dest / name)
     with atomic(dest / "params.yaml") as temporary:
@@ -95,6 +95,11 @@ def copy(dest, sections, root=None):
     with atomic(dest / ".dvc" / "config") as temporary:
         # Not a git repository of its own: DVC must not look for one.
         temporary.write_text("[core]\n    no_scm = true\n    analytics = false\n")
+
+
+def below(name, paths):
+    """Whether the relative path `name` is one of `paths` or lies in one."""
+    return any(Path(name).is_relative_to(path) for path in paths)
 
 
 def files(root):
@@ -113,9 +118,10 @@ def walked(root):
     """The same from the folder alone."""
     for folder, inner, names in os.walk(root):
         relative = Path(folder).relative_to(root)
-        skip = UNTRACKED | OWN if relative == Path(".") else UNTRACKED
-        inner[:] = [name for name in inner if name not in skip and not name.endswith(".egg-info")]
-        yield from (str(relative / name) for name in names)
+        inner[:] = [
+            n for n in inner if n not in UNTRACKED and not n.endswith(".egg-info") and not below(relative / n, OWN)
+        ]
+        yield from (str(relative / name) for name in names if not below(relative / name, OWN))
 
 
 if __name__ == "__main__":
