@@ -91,7 +91,7 @@ real: install
 	data=$$(cd "$(DATA)" && pwd)
 	features=$$(cd "$(FEATURES)" && pwd)
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
-		--set teacher.root="$$features" --set teacher.corpus="$$features" $(foreach change,$(SET),--set '$(change)')
+		--set teacher.source="$$features" $(foreach change,$(SET),--set '$(change)')
 	cd out/real
 	dvc repro
 	cat out/report/table.md

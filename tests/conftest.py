@@ -23,7 +23,7 @@ def stages(made, tmp_path_factory):
     out, params = tmp_path_factory.mktemp("stages"), profile("smoke")
     data = params["data"] | {"root": str(made / "nuscenes")}
     prepare(data, params["prepare"], out / "prepared")
-    settings = params["teacher"] | {"corpus": str(made / "cityscapes")}
+    settings = params["teacher"] | {"source": str(made / "cityscapes")}
     teacher, _ = stage_teacher(settings, out / "teacher" / "mini")
     extract(teacher, data, out / "prepared", settings, out / "teacher")
     return out

@@ -423,6 +423,41 @@ def test_mini_learns_saves_and_repeats(tmp_path):
     assert (tmp_path / "b" / "network.json").read_bytes() == (tmp_path / "c" / "network.json").read_bytes()
 
 
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 4, 6])
+def test_mini_resume_is_the_uninterrupted_run(tmp_path, monkeypatch, at):
+    """Killed before step `at`; 6 is after the last step, in the validation."""
+    monkeypatch.setattr(xkd, "ROOT", tmp_path)
+    corpus, few = write_corpus(tmp_path / "corpus"), {**TINY, "steps": 6}
+    left = []
+
+    def dies(items, label):
+        if label == "teacher images":
+            yield from items
+        for step in items if label == "teacher training" else ():
+            if step == at:
+                raise Killed
+            yield step
+        if label == "teacher validation":
+            raise Killed
+
+    def counts(items, label):
+        left.extend(items if label == "teacher training" else ())
+        return items
+
+    train_mini(corpus, few, 0, tmp_path / "whole", silent)
+    with pytest.raises(Killed):
+        train_mini(corpus, {**few, "save_every": 0.0}, 0, tmp_path / "resumed", dies)
+    assert [path.name for path in tmp_path.glob("out/resume/*/*")] == ["mini.pt"]
+    train_mini(corpus, few, 0, tmp_path / "resumed", counts)
+    assert left == list(range(at, 6)) and not list(tmp_path.glob("out/resume/*/*"))
+    for name in ("weights.safetensors", "network.json"):
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_mini_takes_any_size_and_names_its_mistakes(tmp_path):
     network = Mini(19).eval()
     for height, width in ((125, 414), (1, 1), (33, 64)):

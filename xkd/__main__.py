@@ -25,14 +25,15 @@ def main(arguments=None):
     )
     predict.add_argument("--out", type=Path, help="folder for the .label files (default: beside each scan)")
     predict.add_argument(
-        "--kind", default="semantickitti", choices=sorted(KINDS), help="layout of the scans (default: semantickitti)"
+        "--kind", choices=sorted(KINDS), help="layout of the scans (default: that of the checkpoint's data)"
     )
     predict.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     options = parser.parse_args(arguments)
     try:
         network = xkd.load(options.checkpoint)
         for scan in options.scans:
-            print(segment(network, scan, options.kind, options.out or scan.parent))
+            kind = options.kind or network.facts.get("kind", "semantickitti")
+            print(segment(network, scan, kind, options.out or scan.parent))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

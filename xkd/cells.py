@@ -1,6 +1,7 @@
 """The outputs of the sweep, read back and checked: one cell is one (label fraction, init, seed)."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +72,20 @@ class Example:
         return 100 * float(np.mean(self.predictions[init][known] == self.true[known])) if known.any() else float("nan")
 
 
-def collect(folder, split="val"):
+def collect(folder, split="val", sweep=None):
     """`folder`/metrics/finetune-*.json with their confusions in `folder`/finetune -> Cells; `split` was validated on.
+
+    `sweep`: the section of params.yaml; exactly its cells are read, so that one left over from another sweep does not count and a
+    missing one is an error. None: all that are there.
 
     Raises XkdError where cells do not belong together: other streets, other label subsets for the same fraction and
     seed, or a score that its confusion counts do not give.
     """
     folder = Path(folder)
     files = sorted((folder / "metrics").glob("finetune-*.json"))
+    if sweep and files:
+        axes = product(sweep["fractions"], sweep["inits"], sweep["seeds"])
+        files = [folder / "metrics" / f"finetune-{fraction:g}-{init}-{seed}.json" for fraction, init, seed in axes]
     if not files:
         raise XkdError(f"{folder / 'metrics'}: no finetune-*.json; run the sweep first (dvc repro).")
     prepared = Prepared(folder / "prepared", split)

@@ -94,10 +94,12 @@ def _distill(data, student, settings, seed, prepared, teacher, out, label):
 
     def loss_of(batch):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
-        return loss_of_pairs(projection(network.features(voxels)[pairs["point"]]), pairs, settings)
+        return loss_of_pairs(projection(network.features(voxels)[pairs["point"]]).float(), pairs, settings)
 
     code = [xkd.ROOT / "xkd" / name for name in CODE]
-    resume = xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest], *code) / "distill.pt"
+    resume = (
+        xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest, pool.index], *code) / "distill.pt"
+    )
     losses = fit(both, make, loss_of, settings, resume, label or f"distill-{seed}")
     if first():
         students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))

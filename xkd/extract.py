@@ -15,6 +15,7 @@ from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
 from xkd.teachers import open_teacher, sample
+from xkd.train import device
 
 
 def stage_teacher(settings, folder):
@@ -22,16 +23,22 @@ def stage_teacher(settings, folder):
 
     `mini` is trained here, on its own corpus, into `folder`; the others are opened.
     """
-    if settings["name"] != "mini":
-        return open_teacher({k: v for k, v in settings.items() if k not in OWN}), None
-    from xkd.mini import train_mini
+    source = xkd.ROOT / settings["source"]
+    if settings["name"] == "mini":
+        from xkd.mini import train_mini
 
-    report = train_mini(xkd.ROOT / settings["corpus"], settings["mini"], settings["seed"], folder)
-    return open_teacher({"name": "mini", "path": folder}), report
+        report = train_mini(source, settings["mini"], settings["seed"], folder)
+        return open_teacher({"name": "mini", "path": folder}).to(device()), report
+    given = {k: v for k, v in settings.items() if k not in OWN}
+    if settings["name"] in SOURCE:
+        given = {SOURCE[settings["name"]]: source} | given
+    return open_teacher(given).to(device()), None
 
 
-OWN = ("corpus", "seed", "pairs_per_frame", "mini")
+OWN = ("source", "seed", "pairs_per_frame", "mini")
 """Keys of `params.teacher` that are this stage's and not an opened teacher's."""
+SOURCE = {"transformers": "model", "features": "root"}
+"""What a teacher calls the folder that it is opened from; a hub id instead is given as `model` itself."""
 
 
 def extract(teacher, data, prepared, settings, out):
@@ -53,7 +60,7 @@ def _split(teacher, dataset, prepared, settings, out):
     torch.set_num_threads(1)
     with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(os.cpu_count()) as workers:
         shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
-        maps = {n: open_memmap(folder / f"{n}.npy", "w+", np.float16, tuple(map(int, s))) for n, s in shapes.items()}
+        maps = {n: _map(folder / f"{n}.npy", tuple(map(int, s))) for n, s in shapes.items()}
         point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
         frames = workers.map(
             lambda i: _frame(teacher, dataset[i].cameras, prepared, i, chosen[i]), range(len(prepared))
@@ -104,6 +111,14 @@ def _choose(prepared, i, settings):
     return np.sort(np.random.default_rng([settings["seed"], i]).choice(count, keep, replace=False))
 
 
+def _map(path, shape):
+    """A new fp16 memory map whose room on the disk is taken at once: a full disk is an error here, and would be a crash later."""
+    array = open_memmap(path, "w+", np.float16, shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _same_size(cameras):
     """The cameras in order, in runs of equal image size: one run is one batch of the teacher."""
     runs = []
@@ -117,4 +132,5 @@ def _same_size(cameras):
 
 def _dense(teacher, cameras):
     images = np.stack([camera.image() for camera in cameras])
-    return teacher.dense(cameras, torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).float()
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).to(device()).float() / 255
+    return teacher.dense(cameras, images).float().cpu()

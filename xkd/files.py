@@ -18,22 +18,36 @@ def atomic(path, folder=False):
     A full disk or a killed process leaves the old file as it was. A folder takes the place of the old one whole.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    inner = temporary / path.name
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed process left of this very path: it would change the hash of the folder around it for good.
+        for left in path.parent.glob(f".{path.name}.{TEMPORARY}"):
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        inner = temporary / path.name
         if folder:
             inner.mkdir()
         yield inner
         if folder and path.is_dir():
             os.replace(path, temporary / "old")
-        os.replace(inner, path)
+            try:
+                os.replace(inner, path)
+            except OSError:
+                os.replace(temporary / "old", path)
+                raise
+        else:
+            os.replace(inner, path)
     except OSError as error:
         raise XkdError(
             f"{path}: cannot be written ({error.strerror or error}); what was there before is untouched."
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+TEMPORARY = "?" * 8 + ".part"
 
 
 def write_json(path, value):

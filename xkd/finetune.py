@@ -112,7 +112,8 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     result |= {"iou": dict(zip(validation.classes, values, strict=True)), "steps": len(losses), "streets": streets}
     result["classes_seen"] = dict(zip(validation.classes, map(int, seen), strict=True))
     result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
-    students.save(network, out, init=init, objective=result["objective"], fraction=fraction, seed=seed)
+    facts = {"init": init, "objective": result["objective"], "fraction": fraction, "seed": seed}
+    students.save(network, out, kind=data["kind"], **facts)
     shown = np.linspace(0, len(validation) - 1, min(settings["shown"], len(validation))).astype(int)
     with atomic(out / "confusion.npy") as temporary:
         np.save(temporary, total)

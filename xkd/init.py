@@ -3,11 +3,16 @@
 import sys
 from pathlib import Path
 
+from xkd.errors import XkdError
 from xkd.finetune import scratch
-from xkd.params import profile
+from xkd.params import check, profile
 from xkd.prepared import Prepared
 
 if __name__ == "__main__":
     prepared, out, seed = sys.argv[1:]
-    params = profile()
-    scratch(params["student"], Prepared(prepared, params["data"]["train"]).classes, int(seed), Path(out))
+    try:
+        params = profile()
+        classes = Prepared(prepared, check("data", params["data"])["train"]).classes
+        scratch(check("student", params["student"]), classes, int(seed), Path(out))
+    except XkdError as error:
+        sys.exit(f"xkd: {error}")

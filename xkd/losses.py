@@ -58,7 +58,7 @@ def segmentation(logits, labels, lovasz_points, smoothing=0.0):
     if not known.any():
         return logits.sum() * 0
     logits, labels = logits[known], labels[known]
-    step = max(1, len(labels) // lovasz_points)
+    step = -(-len(labels) // lovasz_points)
     return F.cross_entropy(logits, labels, label_smoothing=smoothing) + lovasz_softmax(
         logits[::step].softmax(1), labels[::step]
     )

@@ -5,6 +5,8 @@ A strided encoder to 1/32, the whole image's mean as context, and a top-down dec
 """
 
 import copy
+import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
+import xkd
 from xkd import files, metrics
 from xkd.augment_images import crop, recolour, reduce, to_tensor
-from xkd.corpus import Corpus
+from xkd.corpus import FACTS, Corpus
 from xkd.errors import XkdError
 from xkd.progress import progress as bar
 
@@ -33,7 +37,11 @@ DEFAULTS = {
     "balance": 0.3,  # classes weigh 1 / frequency to this power
     "lr": 0.004,
     "weight_decay": 0.02,
+    "save_every": 20.0,  # seconds between resume points
 }
+
+CODE = ("augment_images.py", "corpus.py", "mini.py")
+"""The modules whose change makes a half-trained state worthless."""
 
 
 class Mini(nn.Module):
@@ -94,11 +102,15 @@ def convolve(a, b, stride=1, groups=1, act=True):
 def train_mini(corpus, params, seed, out, progress=bar):
     """Train on the folder `corpus` (Cityscapes layout, train and val), save to the folder `out` -> a validation dict.
 
-    `params` overrides `DEFAULTS`; the same folder, params and seed give the same bytes. The report is that of
-    `evaluate` on the validation split. Errors: an unknown parameter or one out of range, a corpus that cannot be read.
+    `params` overrides `DEFAULTS`; the same folder, params and seed give the same bytes, and so does a killed training that
+    goes on from its last resume point. The report is that of `evaluate` on the validation split. Errors: an unknown
+    parameter or one out of range, a corpus that cannot be read.
     """
     p = settings(params)
     train, val = Corpus(corpus, "train"), Corpus(corpus, "val")
+    # How often a state is kept changes nothing in the result, and so nothing in what is said about it.
+    facts = {"params": {k: v for k, v in p.items() if k != "save_every"}, "seed": seed}
+    resume = resume_file(train, facts)
     data = [reduce(*pair, p["longest"]) for pair in progress(train, "teacher images")]
     count = np.sum([np.bincount(labels[labels >= 0], minlength=len(train.classes)) for _, labels in data], axis=0)
     if not count.sum():
@@ -112,19 +124,26 @@ def train_mini(corpus, params, seed, out, progress=bar):
     rise = max(0.25, 2 / p["steps"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, p["lr"], total_steps=p["steps"], pct_start=rise)
     halves = [Half(network, seed, k, data, weight, p) for k in range(2)]
+    done = load_state(resume, halves, optimiser, schedule)
+    saved = time.monotonic()
     with one_thread(), ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for _ in progress(range(p["steps"]), "teacher training"):
+        for step in progress(range(done, p["steps"]), "teacher training"):
             list(pool.map(Half.backward, halves))
             for parameter, other in zip(network.parameters(), halves[1].network.parameters(), strict=True):
                 parameter.grad.add_(other.grad).mul_(0.5)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
+            if time.monotonic() - saved > p["save_every"]:
+                saved = time.monotonic()
+                save_state(resume, step + 1, halves, optimiser, schedule)
         report = evaluate(network.eval(), progress(val, "teacher validation"), val.classes)
-    facts = {"kind": "mini", "classes": train.classes, "params": p, "seed": seed, "validation": report}
+    facts |= {"kind": "mini", "classes": train.classes, "validation": report}
+    weights = to_bytes({k: v.contiguous() for k, v in network.state_dict().items()})
     with files.atomic(out, folder=True) as folder:
-        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / "weights.safetensors")
+        (folder / "weights.safetensors").write_bytes(weights)
         files.write_json(folder / "network.json", facts)
+    resume.unlink(missing_ok=True)
     return report
 
 
@@ -141,6 +160,34 @@ def settings(params):
     return p
 
 
+def resume_file(train, facts):
+    """Where the state of this very training lies: outside every stage's outs, which DVC deletes."""
+    sizes = [[str(path), path.stat().st_size] for path in (*train.images, *train.labels)]
+    code = [Path(__file__).parent / name for name in CODE]
+    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes], FACTS, *code) / "mini.pt"
+
+
+def save_state(path, done, halves, optimiser, schedule):
+    """All that the steps after the first `done` hang on, through bytes: torch reports a full disk as no OSError."""
+    state = {"done": done, "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
+    whole = io.BytesIO()
+    torch.save(state | {"halves": [half.state() for half in halves]}, whole)
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(whole.getbuffer())
+
+
+def load_state(path, halves, optimiser, schedule):
+    """Puts back what `save_state` wrote -> the steps done, 0 where nothing is kept."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    for half, kept in zip(halves, state["halves"], strict=True):
+        half.restore(kept, state["done"])
+    return state["done"]
+
+
 class Half:
     """Half of every batch: a thread, a random stream and batch norm statistics of its own, on the network's parameters.
 
@@ -153,6 +200,16 @@ class Half:
             own.data = shared.data
         self.data, self.weight, self.p = data, weight, p
         self.order, self.generator = endless(len(data), [seed, k]), torch.Generator().manual_seed(2 * seed + k)
+
+    def state(self):
+        return {"network": self.network.state_dict(), "generator": self.generator.get_state()}
+
+    def restore(self, state, done):
+        """In place, so that the halves go on sharing parameters; the order is drawn again up to where it was."""
+        self.network.load_state_dict(state["network"])
+        self.generator.set_state(state["generator"])
+        for _ in range(done * (self.p["batch"] // 2)):
+            next(self.order)
 
     def backward(self):
         chosen = [self.data[next(self.order)] for _ in range(self.p["batch"] // 2)]

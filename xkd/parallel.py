@@ -7,6 +7,7 @@ depend on it. Built on torch.distributed (gloo); a run that torchrun started is 
 
 import multiprocessing
 import os
+import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ def together(processes, function, *arguments):
 
     The function is importable by name and its arguments can be pickled.
     """
+    if processes < 1:
+        raise XkdError(f"params.yaml: processes {processes} is below 1.")
     torch.set_num_threads(1)
     if processes == 1 or dist.is_initialized():
         return function(*arguments)
@@ -38,6 +41,8 @@ def together(processes, function, *arguments):
             _join(0, processes, meeting)
             return function(*arguments)
         except RuntimeError as error:
+            for other in others:
+                other.join(5)
             lost = [other.exitcode for other in others if other.exitcode]
             if lost:
                 raise XkdError(
@@ -68,9 +73,9 @@ def _member(rank, processes, meeting, function, arguments):
     _join(rank, processes, meeting)
     try:
         function(*arguments)
-    except XkdError:
-        # Every process checks the same sums, so the first one says it too.
-        pass
+    except XkdError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(1)
     finally:
         _leave()
 
@@ -81,8 +86,12 @@ def first():
 
 
 def share(items):
-    """This process' part of a list: every n-th item."""
-    return items[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else items
+    """This process' part of a list: every n-th item. Errors: too few items for every process to have one."""
+    if not dist.is_initialized():
+        return items
+    if len(items) < dist.get_world_size():
+        raise XkdError(f"params.yaml: a batch of {len(items)} cannot be shared by {dist.get_world_size()} processes.")
+    return items[dist.get_rank() :: dist.get_world_size()]
 
 
 def average(loss, parameters):

@@ -47,7 +47,31 @@ def profile(name=None):
     return overlay(sections, profiles[name], f"profiles.{name}")
 
 
+TRAINING = {"batch", "processes", "crop", "warmup", "weight_decay", "clip", "save_every", "augment"}
+KEYS = {
+    "data": {"kind", "root", "train", "validation", "unlabelled", "tuning", "options"},
+    "prepare": {"superpixels", "compactness", "occlusion"},
+    "student": {"voxel", "widths"},
+    "distill": TRAINING | {"objective", "hidden", "temperature", "steps", "lr"},
+    "finetune": TRAINING | {"lr", "steps", "lovasz_points", "shown"},
+    "sweep": {"fractions", "inits", "seeds"},
+}
+"""What each section has; the teacher's and the report's are checked by whom they are handed to."""
+INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_root"}}
+
+
+def check(name, section):
+    """The section as it is; a key that is unknown or missing is refused by name."""
+    for where, found, known in [(name, section, KEYS.get(name, section))] + [
+        (f"{name}.{key}", section[key], keys) for key, keys in INNER.items() if isinstance(section.get(key), dict)
+    ]:
+        for key in sorted(set(found) ^ set(known)):
+            what = "is an unknown parameter" if key in found else "is missing"
+            raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
+    return section
+
+
 def sections(**given):
-    """The sections named, in that order: those given as they are (papermill injects them), those left None from `smoke`."""
+    """The sections named, in that order and checked: those given (papermill injects them), those left None from `smoke`."""
     small = profile("smoke")
-    return [small[name] if value is None else value for name, value in given.items()]
+    return [check(name, small[name] if value is None else value) for name, value in given.items()]

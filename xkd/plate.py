@@ -26,14 +26,28 @@ def plate(frame, dataset, path):
     intensity = frame.attributes["intensity"]
     near = (np.abs(frame.points[:, :2]) < REACH).all(1)
     for columns, colours, title in (
-        (slice(0, 3), plt.get_cmap("cividis")(np.clip(intensity / np.percentile(intensity, 98), 0, 1))[:, :3], "the scan, by intensity"),
+        (
+            slice(0, 3),
+            plt.get_cmap("cividis")(np.clip(intensity / np.percentile(intensity, 98), 0, 1))[:, :3],
+            "the scan, by intensity",
+        ),
         (slice(3, 6), class_rgb(frame.labels, dataset.colours) / 255, "its labels"),
     ):
         axes = figure.add_subplot(grid[2, columns])
         axes.scatter(-frame.points[near, 1], frame.points[near, 0], s=1.2, c=colours[near], linewidths=0)
-        axes.set(aspect="equal", xlim=(-REACH, REACH), ylim=(-REACH, REACH), xlabel="to the right (m)", ylabel="forward (m)", title=title)
+        axes.set(
+            aspect="equal",
+            xlim=(-REACH, REACH),
+            ylim=(-REACH, REACH),
+            xlabel="to the right (m)",
+            ylabel="forward (m)",
+            title=title,
+        )
     seen = np.unique(frame.labels[frame.labels >= 0])
-    marks = [Line2D([], [], marker="o", ls="", color=css(dataset.colours[c]), label=dataset.classes[c].replace("_", " ")) for c in seen]
+    marks = [
+        Line2D([], [], marker="o", ls="", color=css(dataset.colours[c]), label=dataset.classes[c].replace("_", " "))
+        for c in seen
+    ]
     figure.legend(handles=marks, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)

@@ -33,14 +33,32 @@ def prepare(data, settings, out):
 
     data: kind, root, train, validation, unlabelled (list of splits), options; settings: superpixels, compactness, occlusion.
     """
-    return [_split(open_split(data, split), split, paired, settings, out) for split, paired in splits(data).items()]
+    datasets = {split: open_split(data, split) for split in splits(data)}
+    check_streets(data, {split: set(dataset.scenes) for split, dataset in datasets.items()})
+    return [_split(datasets[split], data, split, paired, settings, out) for split, paired in splits(data).items()]
 
 
-def _split(dataset, split, paired, settings, out):
+def check_streets(data, streets):
+    """streets {split: set of scenes}. Errors: a validation street that something is learnt from; an unknown tuning street."""
+    for split, scenes in streets.items():
+        shared = scenes & streets[data["validation"]]
+        if split != data["validation"] and shared:
+            raise XkdError(
+                f"{data['root']}: {min(shared)} is in split {split!r} and in the validation split {data['validation']!r}."
+            )
+    unknown = set(data["tuning"]) - streets[data["train"]]
+    if unknown:
+        raise XkdError(
+            f"params.yaml: data.tuning: {min(unknown)} is no scene of split {data['train']!r} of {data['root']}."
+        )
+
+
+def _split(dataset, data, split, paired, settings, out):
     if len(dataset) == 0:
         raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
+    read_labels = split in (data["train"], data["validation"])
     with ThreadPoolExecutor(os.cpu_count()) as pool, atomic(out / split, folder=True) as folder:
-        frames = pool.map(lambda i: _frame(dataset[i], paired, settings), range(len(dataset)))
+        frames = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings), range(len(dataset)))
         frames = list(progress(frames, f"prepare-{split}", len(dataset)))
         parts = [frame.pop("arrays") for frame in frames]
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "segments"}
@@ -63,11 +81,13 @@ def _split(dataset, split, paired, settings, out):
     return row | ({"pairs": int(arrays["pair_offsets"][-1]), "superpixels": int(start[-1])} if paired else {})
 
 
-def _frame(frame, paired, settings):
+def _frame(frame, paired, read_labels, settings):
     points = frame.points
-    labels = np.full(len(points), -1, np.int16) if frame.labels is None else frame.labels.astype(np.int16)
+    labels = frame.labels if read_labels else None
+    labelled = labels is not None
+    labels = labels.astype(np.int16) if labelled else np.full(len(points), -1, np.int16)
     intensity = frame.attributes.get("intensity", np.zeros(len(points), np.float32))
-    about = {"id": frame.id, "scene": frame.scene, "points": len(points), "labelled": frame.labels is not None}
+    about = {"id": frame.id, "scene": frame.scene, "points": len(points), "labelled": labelled}
     arrays = {"points": points, "intensity": intensity.astype(np.float32), "labels": labels}
     if paired:
         pairs = pair(frame, occlusion=settings["occlusion"])
@@ -80,7 +100,12 @@ def _frame(frame, paired, settings):
         arrays |= {"pair_point": pairs.point.astype(np.int32), "pair_camera": pairs.camera.astype(np.int16)}
         arrays |= {"pair_pixel": pairs.pixel.astype(np.int16), "pair_superpixel": superpixel}
         arrays["segments"] = [_png(m) for m in maps]
-        about |= {"pairs": len(pairs.point), "superpixels": int(start[-1]), "seen": len(np.unique(pairs.point))}
+        about |= {
+            "images": len(maps),
+            "pairs": len(pairs.point),
+            "superpixels": int(start[-1]),
+            "seen": len(np.unique(pairs.point)),
+        }
     return about | {"arrays": arrays}
 
 

@@ -52,6 +52,8 @@ class Prepared:
         if self.paired:
             self._segments = np.memmap(self.path / "segments.bin", np.uint8, "r")
             self._segment_offsets = _array(self.path / "segment_offsets.npy")
+            # A frame may lack a camera that others have.
+            self._first_image = np.cumsum([0] + [frame["images"] for frame in self.frames])
 
     def __len__(self):
         return len(self.frames)
@@ -84,7 +86,7 @@ class Prepared:
 
     def segments(self, i, camera):
         """(H, W) uint16 superpixel map of one image; ids count from 0 in each image."""
-        which = i * len(self.cameras) + camera
+        which = self._first_image[i] + camera
         start, stop = self._segment_offsets[which : which + 2]
         return np.array(Image.open(io.BytesIO(self._segments[start:stop].tobytes())))
 

@@ -29,7 +29,7 @@ def build(source, out, sections=None, tuning=None):
 
     sections, out = sections or {}, Path(out)
     options = settings(sections.get("report", {}))
-    cells = collect(source, sections.get("data", {}).get("validation", "val"))
+    cells = collect(source, sections.get("data", {}).get("validation", "val"), sections.get("sweep"))
     summary = summarise(cells, options["draws"], options["seed"])
     summary["setting"] = setting(sections, Path(tuning or xkd.ROOT / "docs" / "tuning.json"))
     summary["stages"] = stages(cells.folder)
@@ -87,8 +87,11 @@ def choose(cells, count):
 
 
 def setting(sections, tuning):
-    """What the numbers rest on: the parameters as given and the tuning record, None if there is none."""
-    return {"parameters": sections, "tuning": read_json(tuning) if tuning.is_file() else None}
+    """What the numbers rest on: the parameters as given and the tuning record, None if there is none of these data."""
+    record = read_json(tuning) if tuning.is_file() else None
+    if record and record.get("sections", {}).get("data") != sections.get("data"):
+        record = None
+    return {"parameters": sections, "tuning": record}
 
 
 def stages(folder):

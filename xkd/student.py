@@ -1,8 +1,12 @@
 """The student: a sparse U-Net over LiDAR voxels, the only network at inference, and its checkpoint."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from xkd.errors import XkdError
@@ -87,28 +91,31 @@ def save(network, path, **facts):
     """Writes the folder `path`: weights.safetensors and network.json (all that is needed to rebuild it, and `facts`)."""
     with atomic(path, folder=True) as folder:
         weights = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        # Through bytes: safetensors reports a full disk as an error of its own kind.
+        (folder / "weights.safetensors").write_bytes(to_bytes(weights))
         write_json(folder / "network.json", {"kind": CHECKPOINT, "config": network.config, "facts": facts})
 
 
 def load(path, device="cpu"):
     """The student in folder `path`, in eval mode, ready to `segment`. Errors: not a student's checkpoint; weights of another
     architecture than the JSON beside them says."""
-    from pathlib import Path
-
     path = Path(path)
     about = read_json(path / "network.json")
     if about.get("kind") != CHECKPOINT:
         raise XkdError(
             f"{path / 'network.json'}: kind is {about.get('kind')!r}, and only {CHECKPOINT!r} can be loaded."
         )
-    network = Student(**about["config"])
+    try:
+        network = Student(**about["config"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise XkdError(f"{path / 'network.json'}: its config does not describe a student ({error!r}).") from None
     try:
         weights = load_file(path / "weights.safetensors")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise XkdError(f"{path / 'weights.safetensors'}: cannot be read ({error}).") from None
     check_weights(network, weights, path / "weights.safetensors")
     network.load_state_dict(weights)
+    network.facts = about.get("facts", {})
     return network.to(device).eval()
 
 

@@ -1,5 +1,6 @@
 """The training loop that distillation and fine-tuning share: one schedule, one way to stop and go on, one way to evaluate."""
 
+import io
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +59,14 @@ def fit(network, make, loss_of, settings, resume, label):
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
+    # spconv computes in half precision under autocast, and gradients of a mean over 100,000 points would vanish in it.
+    scaler = torch.amp.GradScaler("cuda", enabled=device().type == "cuda")
     losses, steps = [], settings["steps"]
     if resume.exists():
         state = torch.load(resume, map_location=device(), weights_only=True)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
+        scaler.load_state_dict(state["scaler"])
         losses = state["losses"]
     network.train()
     saved = time.monotonic()
@@ -70,23 +74,28 @@ def fit(network, make, loss_of, settings, resume, label):
     for step, batch in progress(batches, label, steps - len(losses)) if parallel.first() else batches:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, settings["lr"], settings["warmup"])
-        with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
             loss = loss_of(batch)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        scaler.scale(loss).backward()
         value = parallel.average(loss, parameters)
         if not np.isfinite(value):
             raise XkdError(
                 f"{label}: the loss at step {step} is {value}; a lower learning rate than {settings['lr']} may help."
             )
+        scaler.unscale_(optimiser)
         torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         losses.append(value)
         if parallel.first() and time.monotonic() - saved > settings["save_every"]:
             saved = time.monotonic()
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
+            state["scaler"] = scaler.state_dict()
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
             with atomic(resume) as temporary:
-                torch.save(state, temporary)
+                temporary.write_bytes(buffer.getvalue())
     return losses
 
 

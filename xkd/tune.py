@@ -5,49 +5,42 @@ training split that take part in nothing else. The best mean wins; a winner at t
 with its own rate for the pipeline's steps and for twice as many. Validation streets are not opened.
 """
 
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 import xkd
+from xkd import finetune
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.params import profile
+from xkd.prepared import Prepared
 from xkd.progress import progress
+from xkd.subsets import subset
+from xkd.train import evaluate
 
 RATES, FRACTIONS, SEEDS = (0.008, 0.016, 0.03), (0.05, 0.25), (100,)
 """The search every init gets. Seeds differ from those of the sweep."""
-CHECK_SEEDS = (100,)
+CHECK_SEEDS = (100, 101, 102)
 OUT = xkd.ROOT / "out"
 
 
-def run(job):
-    """One training on the tuning protocol -> mIoU (0..100) on the tuning streets; kept in out/tune, so that a search can go on."""
-    import torch
-
-    from xkd import finetune
-    from xkd.prepared import Prepared
-    from xkd.subsets import subset
-    from xkd.train import evaluate
-
-    torch.set_num_threads(1)
-    params, init, fraction, seed, lr, factor = job
+def run(params, init, fraction, seed, lr, factor):
+    """One training as the sweep does it -> mIoU (0..100) on the tuning streets; kept in out/tune, so that a search can go on."""
     data, settings = params["data"], params["finetune"]
     prepared = Prepared(OUT / "prepared", data["train"])
-    path = OUT / "init" / f"{init}-{seed}"
+    start = initial(params, init, seed)
     own = finetune.labelled(prepared, data["tuning"])
     frames = [own[k] for k in subset([prepared.scenes[i] for i in own], fraction, seed)]
     count = finetune.steps(len(frames), settings)
-    settings = settings | {"steps": {"base": factor * count, "per_root": 0}, "processes": 1}
+    settings = {k: v for k, v in settings.items() if k != "lr"} | {"steps": {"base": factor * count, "per_root": 0}}
     code = [xkd.ROOT / "xkd" / name for name in finetune.CODE]
     facts = [params["student"], settings, frames, seed, lr, prepared.digest]
-    kept = OUT / "tune" / (digest([str(facts)], path / "weights.safetensors", *code) + ".json")
+    kept = OUT / "tune" / (digest([str(facts)], start / "weights.safetensors", *code) + ".json")
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
-        network, _, resume = finetune.train(prepared, frames, path, params["student"], settings, lr, seed, label)
+        network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
         held = [i for i, scene in enumerate(prepared.scenes) if scene in data["tuning"]]
         total, _, _ = evaluate(network, prepared, held)
         score = float(100 * np.nanmean(finetune.iou(total.sum(0))))
@@ -56,41 +49,41 @@ def run(job):
     return read_json(kept)
 
 
-def scores(jobs):
-    """The result of every job, two at a time on two cores: one thread each is faster than two threads in turn."""
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        return list(progress(pool.map(run, jobs), "tune", len(jobs)))
+def scores(params, jobs):
+    """The result of every job (init, fraction, seed, rate, factor), one after the other."""
+    return {job: run(params, *job) for job in progress(jobs, "tune")}
 
 
-def inits(params, names):
-    """Makes the inits of the tuning seeds that are missing: fresh weights, and a distillation that saw no tuning street."""
-    from xkd.distill import distill
-    from xkd.finetune import scratch
-    from xkd.prepared import Prepared
+def initial(params, init, seed):
+    """The folder of a tuning seed's init, named after all that it was made from; made if it is not there."""
+    from xkd.distill import CODE, Pool, distill
 
     classes = Prepared(OUT / "prepared", params["data"]["train"]).classes
-    for seed in sorted({*SEEDS, *CHECK_SEEDS}):
-        if not (OUT / "init" / f"scratch-{seed}").exists():
-            scratch(params["student"], classes, seed, OUT / "init" / f"scratch-{seed}")
-    for seed in SEEDS if "distilled" in names else ():
-        if not (OUT / "init" / f"distilled-{seed}").exists():
-            distill(
-                params["data"],
-                params["student"],
-                params["distill"],
-                seed,
-                OUT / "prepared",
-                OUT / "teacher",
-                OUT / "init" / f"distilled-{seed}",
-            )
+    if init == "scratch":
+        path = (
+            OUT
+            / "tune"
+            / f"scratch-{seed}-{digest([params['student'], classes], xkd.ROOT / 'xkd' / 'student.py')[:16]}"
+        )
+        if not path.exists():
+            finetune.scratch(params["student"], classes, seed, path)
+        return path
+    pool = Pool(params["data"], OUT / "prepared", OUT / "teacher")
+    facts = [params["student"], params["distill"], pool.digest, pool.index]
+    path = OUT / "tune" / f"{init}-{seed}-{digest(facts, *(xkd.ROOT / 'xkd' / name for name in CODE))[:16]}"
+    if not path.exists():
+        label = f"tune-distill-{seed}"
+        arguments = (params["data"], params["student"], params["distill"], seed)
+        distill(*arguments, OUT / "prepared", OUT / "teacher", path, label)
+    return path
 
 
 def search(params, names):
     """{init: {rate: {fraction: mIoU, "mean": mIoU}}} and {init: best rate}; the rates are the same for all inits."""
     rates, table = list(RATES), {}
     while True:
-        jobs = [(params, init, f, s, lr, 1) for init in names for lr in rates for f in FRACTIONS for s in SEEDS]
-        found = {job[1:5]: row["miou"] for job, row in zip(jobs, scores(jobs), strict=True)}
+        jobs = [(init, f, s, lr, 1) for init in names for lr in rates for f in FRACTIONS for s in SEEDS]
+        found = {job[:4]: row["miou"] for job, row in scores(params, jobs).items()}
         for init in names:
             table[init] = {}
             for lr in rates:
@@ -106,8 +99,8 @@ def search(params, names):
 def convergence(params, rate):
     """{fraction: steps, mIoU and mIoU after twice the steps (means), their difference a seed} of scratch at its own rate."""
     fractions = params["sweep"]["fractions"]
-    jobs = [(params, "scratch", f, s, rate, factor) for f in fractions for s in CHECK_SEEDS for factor in (1, 2)]
-    found = {(j[2], j[3], j[5]): row for j, row in zip(jobs, scores(jobs), strict=True)}
+    jobs = [("scratch", f, s, rate, factor) for f in fractions for s in CHECK_SEEDS for factor in (1, 2)]
+    found = {(f, s, factor): row for (_, f, s, _, factor), row in scores(params, jobs).items()}
     rows = {}
     for f in fractions:
         once, twice = ([found[f, s, factor]["miou"] for s in CHECK_SEEDS] for factor in (1, 2))
@@ -125,11 +118,7 @@ def main():
     params = profile()
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
-    from xkd.prepared import Prepared
-
-    names = params["sweep"]["inits"]
-    inits(params, names)
-    table, best = search(params, names)
+    table, best = search(params, params["sweep"]["inits"])
     prepared = Prepared(OUT / "prepared", params["data"]["train"])
     held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
     result = {"search": table, "lr": best, "convergence": convergence(params, best["scratch"])}
@@ -138,9 +127,15 @@ def main():
         "tuning_streets": sorted(set(held)),
         "seeds": list(SEEDS),
         "check_seeds": list(CHECK_SEEDS),
+        "sections": {name: params[name] for name in ("data", "student", "distill")} | {"finetune": settled(params)},
     }
     write_json(Path(sys.argv[1]) if len(sys.argv) > 1 else xkd.ROOT / "docs" / "tuning.json", result)
     print(result)
+
+
+def settled(params):
+    """The section finetune without what the search decides."""
+    return {key: value for key, value in params["finetune"].items() if key != "lr"}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ TEACHERS = {
 }
 
 
+CONVERGED = 0.5
+"""Points of mIoU that twice the training steps may change a converged baseline by."""
+
+
 def points(value):
     """Differences and scores as they are quoted: two decimals; '-' where there is none."""
     return "–" if value is None else f"{value:.2f}"
@@ -61,11 +65,11 @@ def main_table(summary):
         "difference",
         "95 % interval",
     ]
-    rows = []
+    rows, tuning = [], ((summary.get("setting") or {}).get("tuning") or {}).get("tuning_frames")
     for score in summary["scores"]:
         found = [d for d in summary["differences"].get(score["init"], []) if d["fraction"] == score["fraction"]]
         difference = [signed(found[0]["mean"]), interval(found[0])] if found else ["", ""]
-        frames = " or ".join(str(n) for n in score["frames"])
+        frames = " or ".join(str(n) for n in score["frames"]) + (f" (+ {tuning} for tuning)" if tuning else "")
         name = styles([score["init"]])[score["init"]].name
         numbers = [points(score["mean"]), points(score["sd"]), str(score["n"]), points(score["street_error"])]
         rows.append([share(score["fraction"]), frames, name, *numbers, *difference])
@@ -137,7 +141,7 @@ def data_text(data):
         return "Data: not stated, no parameters were given."
     root = str(data.get("root", "?"))
     # The simulator leaves this record beside what it writes.
-    made = (xkd.ROOT / root).parent.joinpath("xkd-sim.json").is_file() or root.startswith("data/")
+    made = (xkd.ROOT / root).parent.joinpath("xkd-sim.json").is_file()
     what = "the embedded made data set (python -m xkd.sim), not recorded on any road" if made else f"the folder {root}"
     return f"Data: {what}; read as {data.get('kind', '?')} from {root}."
 
@@ -184,7 +188,23 @@ def tuning_text(summary):
             f"({row['miou_double'] - row['miou']:+.2f})"
             for f, row in rows
         )
-        sentences.append(f"Convergence check, mIoU with the steps used and with twice as many: {text}.")
+        seeds = rows[0][1].get("seeds", 1)
+        runs = f"{seeds} seeds" if seeds > 1 else "one seed"
+        sentences.append(
+            f"Convergence check of the baseline on the tuning streets, {runs}, mIoU with the steps used and with twice as many: {text}."
+        )
+        short = [share(float(f)) for f, row in rows if abs(row["miou_double"] - row["miou"]) >= CONVERGED]
+        if short:
+            sentences.append(
+                f"The baseline is NOT converged at {', '.join(short)}: twice the steps change it by {CONVERGED} points or more, so the "
+                "differences there are at equal steps and say less about labels than they would at convergence."
+            )
+        else:
+            sentences.append(
+                f"The baseline is converged: twice the steps change it by less than {CONVERGED} points everywhere."
+            )
+    if note := record.get("note"):
+        sentences.append(note)
     return sentences
 
 
