@@ -1,0 +1,64 @@
+"""Files are whole or not there: full disks, killed processes, folders that take another's place."""
+
+import resource
+import signal
+
+import pytest
+
+from xkd import XkdError
+from xkd.files import atomic, digest, read_json, write_json
+
+
+@pytest.fixture
+def full_disk():
+    """No file of this process may grow beyond 10,000 bytes: writing more fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk_leaves_the_old_file(tmp_path, full_disk):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(XkdError, match="a.json: cannot be written .*untouched"):
+        write_json(tmp_path / "a.json", {"new": "x" * 20_000})
+    assert read_json(tmp_path / "a.json") == {"old": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_full_disk_leaves_the_old_checkpoint(tmp_path, full_disk):
+    from xkd import student
+
+    config = {"voxel": 0.5, "widths": [2, 2], "classes": ["a"]}
+    student.save(student.build(config, 0), tmp_path / "net")
+    before = digest(tmp_path / "net")
+    with pytest.raises(XkdError, match="net: cannot be written"):
+        student.save(student.build(config | {"widths": [32, 32]}, 0), tmp_path / "net")
+    assert digest(tmp_path / "net") == before
+
+
+def test_a_folder_takes_the_old_ones_place_whole(tmp_path):
+    for number in (1, 2):
+        with atomic(tmp_path / "folder", folder=True) as folder:
+            (folder / f"{number}.txt").write_text("x")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["2.txt"]
+    with pytest.raises(RuntimeError), atomic(tmp_path / "folder", folder=True) as folder:
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    (tmp_path / ".a.json.abcdefgh.part").mkdir()
+    (tmp_path / ".other.json.abcdefgh.part").mkdir()
+    write_json(tmp_path / "a.json", 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", ".other.json.abcdefgh.part"}
+
+
+def test_missing_and_broken_json(tmp_path):
+    with pytest.raises(XkdError, match="a.json: no such file"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(XkdError, match="a.json: is not JSON"):
+        read_json(tmp_path / "a.json")

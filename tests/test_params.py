@@ -1,0 +1,52 @@
+"""params.yaml: unknown and missing keys by name, profiles laid over it, streets kept apart."""
+
+import pytest
+
+from xkd import XkdError, params
+from xkd.prepare import check_streets, splits
+
+
+@pytest.mark.parametrize("profile", [None, *params.read()["profiles"]])
+def test_every_profile_has_the_keys_that_the_code_reads(profile):
+    for name, section in params.profile(profile).items():
+        params.check(name, section)
+
+
+@pytest.mark.parametrize(
+    "name, change, words",
+    [
+        ("distill", {"temprature": 0.1}, "distill.temprature is an unknown parameter"),
+        ("finetune", {"augment": {"turn": 1}}, "finetune.augment.flip is missing"),
+        ("student", {"depth": 3}, "student.depth is an unknown parameter"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_name(name, change, words):
+    with pytest.raises(XkdError, match=words):
+        params.sections(**{name: params.read()[name] | change})
+
+
+def test_unknown_profile_and_key_in_a_profile():
+    with pytest.raises(XkdError, match="unknown profile 'none'"):
+        params.profile("none")
+    with pytest.raises(XkdError, match="x: unknown parameter 'b'; there are a"):
+        params.overlay({"a": {"c": 1}}, {"b": 2}, "x")
+    assert params.overlay({"a": {"c": 1, "d": 2}}, {"a": {"c": 3}}) == {"a": {"c": 3, "d": 2}}
+
+
+DATA = {"root": "r", "train": "train", "validation": "val", "unlabelled": ["test"], "tuning": []}
+
+
+def test_no_street_is_learnt_from_and_validated_on():
+    streets = {"train": {"a"}, "test": {"b"}, "val": {"c"}}
+    check_streets(DATA, streets)
+    with pytest.raises(XkdError, match="c is in split 'test' and in the validation split 'val'"):
+        check_streets(DATA, streets | {"test": {"b", "c"}})
+    with pytest.raises(XkdError, match="data.tuning: z is no scene"):
+        check_streets(DATA | {"tuning": ["z"]}, streets)
+    with pytest.raises(XkdError, match="also used for training"):
+        splits(DATA | {"unlabelled": ["val"]})
+
+
+def test_fractions_are_written_as_their_cells_are_named():
+    for sections in (params.profile(), params.profile("demo"), params.profile("real")):
+        assert all(f"{fraction:g}" == str(fraction) for fraction in sections["sweep"]["fractions"])
