@@ -92,28 +92,52 @@ def test_a_cell_depends_on_every_number_but_the_other_inits():
 
 
 def test_every_class_fact_is_a_dep():
-    for name in ("prepare", "teacher"):
-        assert "xkd/datasets/labels" in STAGES[name]["deps"]
+    readers, corpus = {"xkd/datasets/labels/nuscenes.yaml", "xkd/datasets/labels/semantickitti.yaml"}, "cityscapes.yaml"
+    assert readers <= set(STAGES["prepare"]["deps"])
+    assert readers | {f"xkd/datasets/labels/{corpus}"} <= set(STAGES["teacher"]["deps"])
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "xkd" / "datasets" / "labels").iterdir()} == readers | {
+        f"xkd/datasets/labels/{corpus}"
+    }
+
+
+def locked():
+    """(stage's full name, its entry in dvc.lock, its entry in dvc.yaml) of every stage that was run."""
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert {name.partition("@")[0] for name in lock} == set(STAGES)
+    return [(name, facts, STAGES[name.partition("@")[0]]) for name, facts in lock.items()]
 
 
 def test_lock_is_of_this_tree():
-    """The hashes of code, notebooks and params in dvc.lock are those of the working tree: a stale result cannot pass."""
-    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    """The hashes of code, notebooks, class facts and params in dvc.lock are those of the working tree: a stale result cannot pass."""
     sections = params.read()
-    names = {name.partition("@")[0] for name in lock}
-    assert names == set(STAGES)
-    for name, stage in lock.items():
-        for dep in stage.get("deps", []):
-            path = ROOT / dep["path"]
-            if path.is_file() and path.suffix in (".py", ".ipynb"):
-                assert hashlib.md5(path.read_bytes()).hexdigest() == dep["md5"], (
-                    f"{name}: {dep['path']} has changed since"
-                )
-        for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+    for name, facts, stage in locked():
+        files = {dep["path"]: dep["md5"] for dep in facts["deps"] if not dep["path"].startswith(("out/", "data/"))}
+        assert set(files) == {dep for dep in stage["deps"] if not dep.startswith(("out/", "$"))}, name
+        for path, md5 in files.items():
+            assert hashlib.md5((ROOT / path).read_bytes()).hexdigest() == md5, f"{name}: {path} has changed since"
+        given = facts.get("params", {}).get("params.yaml", {})
+        assert len(given) == len(stage["params"]), name
+        for key, value in given.items():
             now = sections
             for part in key.split("."):
                 now = now[part]
             assert now == value, f"{name}: {key} has changed since"
+
+
+def test_committed_results_are_those_of_the_lock():
+    """DVC's hash of a folder: MD5 of the JSON list of its files' MD5 and relative paths."""
+    (report,) = (facts for name, facts, _ in locked() if name == "report")
+    (results,) = (out for out in report["outs"] if out["path"] == "docs/results")
+    files = sorted(path for path in (ROOT / "docs" / "results").rglob("*") if path.is_file())
+    entries = [
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": str(path.relative_to(ROOT / "docs" / "results"))}
+        for path in files
+    ]
+    assert hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir" == results["md5"]
+    for name, facts, _ in locked():
+        for out in facts["outs"]:
+            if out["path"].startswith("out/metrics/"):
+                assert hashlib.md5((ROOT / out["path"]).read_bytes()).hexdigest() == out["md5"], name
 
 
 def test_cells_of_the_lock_are_those_of_the_sweep():
