@@ -13,7 +13,7 @@ import yaml
 
 from xkd import profiles
 
-SMALL = ["data.root=data/nuscenes", "teacher.corpus=data/cityscapes", "sweep.fractions=[1]", "sweep.seeds=[0]"]
+SMALL = ["data.root=data/nuscenes", "teacher.source=data/cityscapes", "sweep.fractions=[1]", "sweep.seeds=[0]"]
 # Long enough to be killed in the middle, and saved at every step.
 SMALL += ["distill.steps=40", "distill.save_every=0"]
 
@@ -35,7 +35,7 @@ def start(checkout, *words):
         cwd=checkout,
         env=environment,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=(checkout / "said.txt").open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
@@ -43,9 +43,8 @@ def start(checkout, *words):
 
 def finish(checkout, *words):
     """Output of a `dvc repro` that succeeds."""
-    process = start(checkout, *words)
-    said = process.communicate()[0]
-    assert process.returncode == 0, said
+    status, said = start(checkout, *words).wait(), (checkout / "said.txt").read_text()
+    assert status == 0, said
     return said
 
 
@@ -54,9 +53,10 @@ def test_pipeline_killed_in_mid_training_goes_on_and_then_has_nothing_to_do(chec
     # The training leaves its state outside the stage's outs; once it is there, the training is under way.
     while process.poll() is None and not list((checkout / "out" / "resume").glob("*/distill.pt")):
         time.sleep(0.05)
+    said = (checkout / "said.txt").read_text()
+    assert process.poll() is None, said
     os.killpg(process.pid, signal.SIGKILL)
-    said = process.communicate()[0]
-    assert process.returncode == -signal.SIGKILL, said
+    assert process.wait() == -signal.SIGKILL
     assert "Running stage 'distill@0'" in said and not (checkout / "out" / "init" / "distilled-0").exists()
     assert list((checkout / "out" / "resume").glob("*/distill.pt"))
 
