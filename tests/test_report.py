@@ -35,10 +35,18 @@ def trial(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def built(trial, tmp_path_factory):
+def sections(tmp_path_factory):
+    """SECTIONS with the root of a made data set."""
+    root = tmp_path_factory.mktemp("data") / "nuscenes"
+    (root.parent / "xkd-sim.json").touch()
+    return SECTIONS | {"data": SECTIONS["data"] | {"root": str(root)}}
+
+
+@pytest.fixture(scope="module")
+def built(trial, sections, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_json(folder / "tuning.json", TUNING)
-    return folder / "out", report.build(trial, folder / "out", SECTIONS, folder / "tuning.json")
+    write_json(folder / "tuning.json", TUNING | {"sections": {"data": sections["data"]}})
+    return folder / "out", report.build(trial, folder / "out", sections, folder / "tuning.json")
 
 
 def test_a_summary_by_hand(tmp_path):
@@ -111,8 +119,8 @@ def test_the_page_stands_alone(built):
     assert "Made-up numbers" in text and "Made-up numbers" in (built[0] / "table.md").read_text()
 
 
-def test_the_same_cells_give_the_same_bytes(trial, built, tmp_path):
-    report.build(trial, tmp_path, SECTIONS, built[0].parent / "tuning.json")
+def test_the_same_cells_give_the_same_bytes(trial, built, sections, tmp_path):
+    report.build(trial, tmp_path, sections, built[0].parent / "tuning.json")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(path.name for path in built[0].iterdir()) and len(names) == 8
     for name in names:
@@ -128,6 +136,30 @@ def test_what_the_numbers_rest_on_is_said(built):
     assert (
         "own label subset and its own distillation" in said and "3 validation streets" in said and "2 decimals" in said
     )
+
+
+def test_a_baseline_that_is_not_converged_is_called_so(built):
+    said = "\n".join(words.method(built[1]))
+    # Twice the steps change 10 % by exactly the 0.5 points that are too many, and 100 % by 1.25.
+    assert "NOT converged at 10 %, 100 %" in said
+    near = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.4, "seeds": 3}}}
+    assert "is converged" in " ".join(words.tuning_text({"setting": {"tuning": near}}))
+
+
+def test_tuning_frames_stand_in_the_table(built):
+    assert {row[1].partition(" ")[2] for row in words.main_table(built[1])[1]} == {"(+ 12 for tuning)"}
+
+
+def test_a_tuning_record_of_other_data_does_not_count(built, sections):
+    elsewhere = {"data": sections["data"] | {"kind": "semantickitti"}}
+    assert report.setting(elsewhere, built[0].parent / "tuning.json")["tuning"] is None
+
+
+def test_a_cell_outside_the_sweep_does_not_count_and_a_missing_one_is_named(trial):
+    sweep = {"fractions": [0.1], "inits": ["scratch", "distilled"], "seeds": [0]}
+    assert len(report.collect(trial, "val", sweep).table) == 2
+    with pytest.raises(XkdError, match="finetune-0.1-scratch-7.json: no such file"):
+        report.collect(trial, "val", sweep | {"seeds": [7]})
 
 
 def test_without_a_tuning_record_it_says_so(tmp_path):
