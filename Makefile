@@ -78,6 +78,7 @@ repro: install
 demo: install
 	@python -m xkd.profiles demo out/demo
 	cd out/demo
+	python -m xkd.estimate
 	python -m xkd.sim data --profile smoke
 	dvc repro
 	cat out/report/table.md
@@ -93,16 +94,20 @@ real: install
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
 		--set teacher.source="$$features" $(foreach change,$(SET),--set '$(change)')
 	cd out/real
+	python -m xkd.estimate
 	dvc repro
 	cat out/report/table.md
 	echo 'xkd: the report is out/real/out/report/report.html'
 
 test: install-test
 	@ruff check --output-format concise .
+	echo 'xkd: tests and notebooks'
+	python -m xkd.estimate 330
 	python -m pytest --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test
 	@ruff check --output-format concise .
 
 clean:
-	@rm -rf out .dvc/cache .dvc/tmp
+	@find out -mindepth 1 -maxdepth 1 ! -name metrics -exec rm -rf {} +
+	rm -rf .dvc/cache .dvc/tmp

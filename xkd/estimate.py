@@ -1,27 +1,63 @@
-"""`python -m xkd.estimate`: how long `dvc repro` will take on this machine, from what is left to do."""
+"""`python -m xkd.estimate [SECONDS]`: how long what is left of `dvc repro` takes on this machine, or work of so many seconds.
 
+The costs were measured on two cores on which `calibrate` takes `REFERENCE` seconds, and are scaled by what it takes here.
+"""
+
+import sys
 import time
 from contextlib import chdir
 
 import xkd
+from xkd import params
 
-SECONDS = {"prepare": 40.0, "teacher": 180.0, "scratch": 5.0, "distill": 300.0, "finetune": 130.0, "report": 25.0}
-"""One stage of each kind, with params.yaml as it is, on two cores where `calibrate` takes `REFERENCE` seconds."""
 REFERENCE = 0.09
+OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 12.0, "finetune": 10.0, "report": 25.0}
+"""Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
+POINT_STEP = 0.08 / (4 * 6144)
+"""Seconds of a training step for each point in its batch."""
+TEACHER_STEP, FRAMES, LABELLED = 0.19, 960, 400
+"""Seconds of a step of the mini teacher; frames of the default data, prepared at 20 and looked at by the teacher at 12 a second."""
 
 
-def main():
+def main(arguments=None):
     """Prints one sentence."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given:
+        print(f"xkd: {words(float(given[0]) * calibrate() / REFERENCE)} on this machine.", flush=True)
+        return
     left = stages_left(xkd.ROOT)
     if not left:
         print("xkd: every stage is done.", flush=True)
         return
-    seconds = sum(SECONDS.get(name.partition("@")[0], 0.0) for name in left) * calibrate() / REFERENCE
+    sections = params.profile()
+    seconds = sum(cost(name, sections) for name in left) * calibrate() / REFERENCE
     print(
         f"xkd: {len(left)} stages to run, {words(seconds)} on this machine; "
         "stopped and started again, it goes on where it was.",
         flush=True,
     )
+
+
+def cost(stage, sections):
+    """Seconds of one stage (`finetune@0.01-scratch-0`) with these sections of params.yaml, on the reference machine."""
+    kind, _, cell = stage.partition("@")
+    seconds = OVERHEAD.get(kind, 0.0)
+    small = sections["sweep"]["seeds"] == [0] or sections["data"]["kind"] != "nuscenes"
+    frames = 20 if small else FRAMES
+    if kind == "prepare":
+        seconds += frames / 20
+    if kind == "teacher":
+        seconds += frames / 12
+        if sections["teacher"]["name"] == "mini":
+            seconds += TEACHER_STEP * sections["teacher"]["mini"].get("steps", 480)
+    if kind in ("distill", "finetune"):
+        settings = sections[kind]
+        steps = settings["steps"]
+        if kind == "finetune":
+            labelled = (20 if small else LABELLED) * float(cell.split("-")[0])
+            steps = steps["base"] + steps["per_root"] * labelled**0.5
+        seconds += steps * POINT_STEP * settings["batch"] * settings["crop"]
+    return seconds
 
 
 def stages_left(root):
