@@ -172,7 +172,7 @@ def tuning_text(summary):
         sentences.append(
             f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training "
             f"streets), on which "
-            "learning rates and steps were chosen; validation streets were not looked at for that."
+            "learning rates were chosen and convergence was checked; validation streets were not looked at for that."
         )
     if search := record.get("search"):
         best = {init: max(rates, key=lambda lr: rates[lr].get("mean", float("-inf"))) for init, rates in search.items()}
