@@ -1,4 +1,5 @@
-"""`python benchmarks/step.py`: what a training step of the default student costs, part by part, alone and shared by two processes.
+"""`python benchmarks/step.py`: what a training step of the default student costs, part by part, alone and shared by two processes,
+with spconv's and torch's own inner loops on the CPU and with those of xkd/native.cpp.
 
 On the prepared default data (`dvc repro prepare` first). Medians over steps after a warm-up; other work on the machine shows.
 """
@@ -9,19 +10,23 @@ import numpy as np
 import torch
 
 import xkd
-from xkd import parallel
+from xkd import native, parallel
 from xkd import student as students
-from xkd.augment import augment, crop
+from xkd.finetune import batch
 from xkd.losses import segmentation
 from xkd.params import profile
 from xkd.prepared import Prepared
-from xkd.sparse import collate
 
 STEPS, WARM_UP = 60, 10
 
 
-def steps():
-    """Median milliseconds of load, forward, loss, backward and exchange, update; of this process' share of a batch."""
+def steps(plain):
+    """Median milliseconds of load, forward, loss, backward and exchange, update; of this process' share of a batch.
+
+    `plain`: without xkd/native.cpp.
+    """
+    if plain:
+        native.library = no_library
     params = profile()
     prepared, settings = Prepared(xkd.ROOT / "out" / "prepared", params["data"]["train"]), params["finetune"]
     network = students.build(params["student"] | {"classes": prepared.classes}, 0).train()
@@ -30,16 +35,12 @@ def steps():
     for step in range(STEPS):
         rng = np.random.default_rng(step)
         marks = [time.perf_counter()]
-        scans, labels = [], []
-        for i in parallel.share(rng.integers(len(prepared), size=settings["batch"]).tolist()):
-            kept = crop(prepared.points(i), settings["crop"], rng)
-            scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
-            labels.append(prepared.labels(i)[kept])
-        voxels = collate(scans, params["student"]["voxel"], len(params["student"]["widths"]))
+        frames = parallel.share(rng.integers(len(prepared), size=settings["batch"]).tolist())
+        voxels, labels = batch(prepared, frames, {}, params["student"], settings, rng)
         marks.append(time.perf_counter())
         logits = network(voxels)[1]
         marks.append(time.perf_counter())
-        loss = segmentation(logits, torch.from_numpy(np.concatenate(labels)).long(), settings["lovasz_points"])
+        loss = segmentation(logits, labels, settings["lovasz_points"])
         marks.append(time.perf_counter())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -51,17 +52,23 @@ def steps():
     return np.median(times[WARM_UP:], 0)
 
 
+def no_library():
+    return None
+
+
 def main():
-    print(
-        f"{'processes':>9} {'load':>7} {'forward':>8} {'loss':>7} {'backward':>9} {'update':>7} {'without load':>13}  (ms)"
-    )
+    names = ("loops", "processes", "load", "forward", "loss", "backward", "update", "without load", "ratio")
+    print(" ".join(f"{name:>12}" for name in names), " (ms)")
+    with_native, reference = native.library, None
     for processes in (1, 2):
-        parts = parallel.together(processes, steps)
-        load, forward, loss, backward, update = parts
-        # A second thread loads while the network works on the batch before.
-        print(
-            f"{processes:9} {load:7.1f} {forward:8.1f} {loss:7.1f} {backward:9.1f} {update:7.1f} {parts[1:].sum():13.1f}"
-        )
+        for plain in (True, False):
+            native.library = with_native
+            parts = parallel.together(processes, steps, plain)
+            # A second thread loads while the network works on the batch before.
+            total = parts[1:].sum()
+            reference = total if plain else reference
+            row = [f"{value:.1f}" for value in (*parts, total)] + [f"{reference / total:.2f}"]
+            print(" ".join(f"{cell:>12}" for cell in ("own" if plain else "native", processes, *row)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,19 @@
-"""What tests share: one small made data set."""
+"""What tests share: small data sets, written by hand or made."""
 
+import layouts
 import pytest
+
+
+@pytest.fixture
+def nuscenes(tmp_path):
+    """Folder with `layouts.nuscenes`, for one test to read or damage."""
+    return layouts.nuscenes(tmp_path / "nuscenes")
+
+
+@pytest.fixture
+def kitti(tmp_path):
+    """Folder with `layouts.semantickitti`."""
+    return layouts.semantickitti(tmp_path / "kitti")
 
 
 @pytest.fixture(scope="session")

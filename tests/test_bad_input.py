@@ -18,16 +18,6 @@ FRONT = "samples/CAM_FRONT/scene-0061-0-front-1040000.jpg"
 SEQUENCE = "dataset/sequences/00"
 
 
-@pytest.fixture
-def nuscenes(tmp_path):
-    return layouts.nuscenes(tmp_path / "nuscenes")
-
-
-@pytest.fixture
-def kitti(tmp_path):
-    return layouts.semantickitti(tmp_path / "kitti")
-
-
 def complains(*words):
     """XkdError with one sentence that has these words in it."""
     return pytest.raises(XkdError, match=".*".join(map(re.escape, words)) + r".*\.$")

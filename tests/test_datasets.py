@@ -9,16 +9,6 @@ from xkd.files import read_json, write_json
 from xkd.geometry import invert, project, transform
 
 
-@pytest.fixture
-def nuscenes(tmp_path):
-    return layouts.nuscenes(tmp_path / "nuscenes")
-
-
-@pytest.fixture
-def kitti(tmp_path):
-    return layouts.semantickitti(tmp_path / "kitti")
-
-
 def test_published_facts_have_their_published_sizes():
     facts, splits = KINDS["nuscenes"].facts(), KINDS["nuscenes"].splits()
     assert len(facts["classes"]) == 16 and len(facts["categories"]) == 32

@@ -82,6 +82,7 @@ def test_deps_are_what_the_notebook_imports(name):
     listed = {dep for dep in stage["deps"] if dep.startswith(("xkd/", "notebooks/"))}
     assert {dep for dep in listed if dep.endswith(".py")} == closure(ast.parse(code(notebook)[0]))
     assert notebook in listed
+    assert ("xkd/native.cpp" in listed) == ("xkd/native.py" in listed)
 
 
 def test_a_cell_depends_on_every_number_but_the_other_inits():

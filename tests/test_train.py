@@ -102,6 +102,18 @@ def test_steps_by_hand():
     assert finetune.steps(100, {"steps": {"base": 200, "per_root": 40}}) == 600
 
 
+class Labels:
+    """Two frames of a prepared split, their labels alone."""
+
+    def labels(self, i):
+        return np.array([[0, 0, 2, -1], [2, 2, 5, 5]][i])
+
+
+def test_classes_and_the_frames_that_hold_them():
+    assert finetune.classes_of(Labels(), [0, 1]) == {0: [0], 2: [0, 1], 5: [1]}
+    assert finetune.classes_of(Labels(), [1]) == {2: [1], 5: [1]}
+
+
 @pytest.fixture(scope="module")
 def small(stages):
     """The smoke profile and the folder of its first two stages (conftest)."""
@@ -135,8 +147,8 @@ def test_pairs_of_a_batch_point_at_the_right_points(small):
     pool = distill.Pool(small["data"], small["out"] / "prepared", small["out"] / "teacher")
     still = {"turn": 0, "flip": 0, "scale": 0, "jitter": 0, "gain": 0}
     voxels, pairs = pool.batch([0, 1], small["student"], {"crop": 500, "augment": still}, np.random.default_rng(0))
-    assert (voxels.scan.bincount() == 500).all()
-    inputs, scan = voxels.inputs[pairs["point"]].numpy(), voxels.scan[pairs["point"]].numpy()
+    inputs, scan = voxels.inputs.numpy(), voxels.scan.numpy()
+    assert len(inputs) == len(pairs["features"]) == len(pairs["superpixel"]) and set(scan) == {0, 1}
     for b in range(2):
         split, i = pool.index[b]
         prepared, teacher = pool.splits[split]
@@ -163,3 +175,20 @@ def test_cell_writes_what_the_report_reads(small, tmp_path):
     assert xkd.load(tmp_path / "cell").config["classes"] == validation.classes
     assert len(losses) == result["steps"] == 4 and result["frames"] == round(0.5 * len(prepared))
     assert sum(result["classes_seen"].values()) > 0
+
+
+def test_features_are_asked_for_at_some_points_alone(small):
+    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
+    network = xkd.student.build(small["student"] | {"classes": prepared.classes}, 0).eval()
+    voxels = network.voxels([(prepared.points(0), prepared.intensity(0))])
+    chosen = np.array([5, 3, 200])
+    with torch.inference_mode():
+        assert torch.allclose(network.features(voxels.only(chosen)), network.features(voxels)[chosen], atol=1e-5)
+
+
+def test_evaluation_does_not_hang_on_batches_or_threads(small):
+    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "val")
+    network = xkd.student.build(small["student"] | {"classes": prepared.classes}, 0)
+    one, four = (dict(train.predict(network, prepared, batch=batch)) for batch in (1, 4))
+    assert one.keys() == four.keys() == set(range(len(prepared)))
+    assert all((one[i] == four[i]).mean() > 0.999 and len(one[i]) == len(prepared.points(i)) for i in one)

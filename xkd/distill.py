@@ -9,11 +9,12 @@ from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
 from xkd.files import digest
+from xkd.native import NormReLU
 from xkd.objectives import objective
-from xkd.parallel import first, share, together
+from xkd.parallel import device, first, share, together
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.sparse import collate
-from xkd.train import device, fit, order
+from xkd.train import fit, order
 
 
 class Projection(nn.Module):
@@ -24,9 +25,7 @@ class Projection(nn.Module):
 
     def __init__(self, inputs, hidden, outputs):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
-        )
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), NormReLU(hidden), nn.Linear(hidden, outputs))
 
     def forward(self, features):
         return self.layers(features)
@@ -50,8 +49,8 @@ class Pool:
         return len(self.index)
 
     def batch(self, indices, student, settings, rng):
-        """Frames -> voxels of augmented crops and the pairs that are in them: point (P,) rows of the batch, features (P, D),
-        superpixel (P,) rows of superpixel_features (S, D)."""
+        """Frames -> voxels of augmented crops, with a feature asked for at each of the pairs that are in them, and the pairs: features
+        (P, D), superpixel (P,) rows of superpixel_features (S, D)."""
         scans, parts, first, segment = [], [], 0, 0
         for s, i in (self.index[k] for k in indices):
             prepared, teacher = self.splits[s]
@@ -66,7 +65,8 @@ class Pool:
             first, segment = first + len(kept), segment + len(means)
         names = ("point", "features", "superpixel", "superpixel_features")
         pairs = {n: torch.from_numpy(np.concatenate(a)) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
-        return collate(scans, student["voxel"], len(student["widths"])), pairs
+        voxels = collate(scans, student["voxel"], len(student["widths"])).only(pairs.pop("point"))
+        return voxels, pairs
 
 
 def distill(data, student, settings, seed, prepared, teacher, out, label=None):
@@ -89,12 +89,12 @@ def _distill(data, student, settings, seed, prepared, teacher, out, label):
     both = nn.ModuleList([network, projection]).to(device())
 
     def make(step):
-        frames = share(order(len(pool), seed, settings["batch"], step))
-        return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step, frames[0]]))
+        frames, member = share(order(len(pool), seed, settings["batch"], step)), share(range(settings["batch"]))[0]
+        return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step, member]))
 
     def loss_of(batch):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
-        return loss_of_pairs(projection(network.features(voxels)[pairs["point"]]).float(), pairs, settings)
+        return loss_of_pairs(projection(network.features(voxels)).float(), pairs, settings)
 
     code = [xkd.ROOT / "xkd" / name for name in CODE]
     resume = (
@@ -107,10 +107,20 @@ def _distill(data, student, settings, seed, prepared, teacher, out, label):
     return losses
 
 
+def features_of(init, prepared, split, i):
+    """Frame i of a split as the student in folder `init` sees it: its points (N, 3) and their features (N, C)."""
+    prepared, network = Prepared(prepared, split), students.load(init)
+    with torch.inference_mode():
+        values = network.features(network.voxels([(prepared.points(i), prepared.intensity(i))])).numpy()
+    return prepared.points(i), values
+
+
 CODE = (
     "augment.py",
     "distill.py",
     "losses.py",
+    "native.cpp",
+    "native.py",
     "objectives.py",
     "parallel.py",
     "prepared.py",

@@ -10,12 +10,12 @@ from numpy.lib.format import open_memmap
 import xkd
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
+from xkd.parallel import device
 from xkd.pool import pool
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
 from xkd.teachers import open_teacher, sample
-from xkd.train import device
 
 
 def stage_teacher(settings, folder):

@@ -10,16 +10,18 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
 from xkd.metrics import iou
-from xkd.parallel import share, together
+from xkd.parallel import device, share, together
 from xkd.prepared import Prepared
 from xkd.sparse import collate
 from xkd.subsets import subset
-from xkd.train import device, evaluate, fit, order
+from xkd.train import evaluate, fit, order
 
 CODE = (
     "augment.py",
     "finetune.py",
     "losses.py",
+    "native.cpp",
+    "native.py",
     "parallel.py",
     "prepared.py",
     "sparse.py",
@@ -53,6 +55,39 @@ def labelled(prepared, skip=()):
     return [i for i, scene in enumerate(prepared.scenes) if scene not in skip]
 
 
+def classes_of(prepared, frames):
+    """{class id: the frames, of those given, that have a labelled point of it}."""
+    holders = {}
+    for i in frames:
+        for label in np.unique(prepared.labels(i)).tolist():
+            if label >= 0:
+                holders.setdefault(label, []).append(i)
+    return dict(sorted(holders.items()))
+
+
+def batch(prepared, frames, holders, student, settings, rng):
+    """Frames -> voxels of their augmented crops, with a feature asked for at some of the labelled points, and the labels there (P,).
+
+    `holders`: see `classes_of`. A crop that is to show a certain class may come from another frame that has it.
+    """
+    scans, labels = [], []
+    for i in frames:
+        around = None
+        if rng.random() < settings["balanced"] and holders:
+            wanted = rng.choice(list(holders))
+            i = rng.choice(holders[wanted])
+            around = np.flatnonzero(prepared.labels(i) == wanted)
+        kept = crop(prepared.points(i), settings["crop"], rng, around)
+        scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
+        labels.append(prepared.labels(i)[kept])
+    labels = np.concatenate(labels)
+    # Of a voxel's points most say the same: a share of them costs less and teaches as much.
+    chosen = np.flatnonzero(labels >= 0) if (labels >= 0).sum() > 1 else np.arange(len(labels))
+    chosen = np.sort(rng.choice(chosen, min(len(chosen), settings["points"] * len(frames)), replace=False))
+    voxels = collate(scans, student["voxel"], len(student["widths"])).only(chosen)
+    return voxels, torch.from_numpy(labels[chosen]).long()
+
+
 def train(prepared, frames, init, student, settings, lr, seed, label):
     """The network of folder `init`, trained on `frames` of a split; returns it, the losses (one a step) and the resume file,
     which is the caller's to remove once it has kept the result."""
@@ -65,19 +100,16 @@ def _train(path, frames, init, student, settings, lr, seed, label):
     students.start_from(network, init)
     network.to(device())
     settings = settings | {"lr": lr, "steps": steps(len(frames), settings)}
+    holders = classes_of(prepared, frames)
 
     def make(step):
-        own, scans, labels = share(order(len(frames), seed, settings["batch"], step)), [], []
-        rng = np.random.default_rng([seed, 3, step, own[0]])
-        for i in (frames[k] for k in own):
-            kept = crop(prepared.points(i), settings["crop"], rng)
-            scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
-            labels.append(prepared.labels(i)[kept])
-        return collate(scans, student["voxel"], len(student["widths"])), torch.from_numpy(np.concatenate(labels)).long()
+        own = [frames[k] for k in share(order(len(frames), seed, settings["batch"], step))]
+        member = share(range(settings["batch"]))[0]
+        return batch(prepared, own, holders, student, settings, np.random.default_rng([seed, 3, step, member]))
 
-    def loss_of(batch):
-        logits = network(batch[0].to(device()))[1]
-        return segmentation(logits.float(), batch[1].to(device()), settings["lovasz_points"])
+    def loss_of(made):
+        logits = network(made[0].to(device()))[1]
+        return segmentation(logits.float(), made[1].to(device()), settings["lovasz_points"])
 
     facts = [student, settings, seed, list(map(int, frames)), prepared.digest]
     parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]

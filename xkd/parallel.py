@@ -18,6 +18,11 @@ import torch.distributed as dist
 from xkd.errors import XkdError
 
 
+def device():
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def together(processes, function, *arguments):
     """function(*arguments) in so many processes at once, this one being the first; returns this one's result.
 

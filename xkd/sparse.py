@@ -7,12 +7,13 @@ Python one beside it asks for a CUDA stream. The CPU path needs `ConvAlgo.Native
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numba import njit
 
+from xkd import native
 from xkd.errors import XkdError
 
 if not torch.cuda.is_available():
@@ -25,12 +26,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)
     import spconv.pytorch as spconv
     from spconv.core import ConvAlgo
+    from spconv.pytorch import ops
     from spconv.pytorch.conv import SparseConvolution
 if not torch.cuda.is_available():
     from spconv.core_cc.csrc.sparse.convops.gemmops import GemmTunerSimple
-    from spconv.pytorch import ops
 
     ops.GEMM_CPP = GemmTunerSimple([])
+native.install(ops)
 
 __all__ = ["ConvAlgo", "SparseConvolution", "Voxels", "collate", "spconv", "voxelise"]
 
@@ -52,6 +54,11 @@ class Voxels:
     scan: torch.Tensor
     shape: tuple
     scans: int
+
+    def only(self, points):
+        """The same voxels, with a feature asked for at some points alone: `points` (M,) indices of the batch's points."""
+        chosen = {name: getattr(self, name)[points] for name in ("inverse", "inputs", "scan")}
+        return replace(self, **chosen)
 
     def to(self, device):
         """The same batch on a device."""

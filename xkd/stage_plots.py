@@ -50,17 +50,9 @@ def teacher_scan(prepared, features, i):
     return scan(prepared.points(i)[point], components(values))
 
 
-def student_scan(init, prepared, split, i):
-    """Frame i of a split from above, every point coloured by the student's own features; `init`: its checkpoint folder."""
-    import torch
-
-    from xkd.prepared import Prepared
-    from xkd.student import load
-
-    prepared, network = Prepared(prepared, split), load(init)
-    with torch.inference_mode():
-        values = network.features(network.voxels([(prepared.points(i), prepared.intensity(i))])).numpy()
-    return scan(prepared.points(i), components(values))
+def student_scan(points, values):
+    """A scan from above, every point coloured by the student's own features: (N, 3) metres and (N, C)."""
+    return scan(points, components(values))
 
 
 def components(values):

@@ -11,6 +11,7 @@ from torch import nn
 
 from xkd.errors import XkdError
 from xkd.files import atomic, read_json, write_json
+from xkd.native import NormReLU
 from xkd.sparse import INPUTS, ConvAlgo, SparseConvolution, collate, spconv
 
 CHECKPOINT = "xkd student 1"
@@ -18,7 +19,7 @@ CHECKPOINT = "xkd student 1"
 
 def _block(kind, inputs, outputs, key, **options):
     options = {"kernel_size": 3, "bias": False, "indice_key": key, "algo": ConvAlgo.Native} | options
-    return spconv.SparseSequential(kind(inputs, outputs, **options), nn.BatchNorm1d(outputs), nn.ReLU())
+    return spconv.SparseSequential(kind(inputs, outputs, **options), NormReLU(outputs))
 
 
 class Student(nn.Module):
@@ -41,7 +42,7 @@ class Student(nn.Module):
             self.down.append(_block(spconv.SparseConv3d, fine, coarse, f"down{level}", kernel_size=2, stride=2))
             self.up.append(_block(spconv.SparseInverseConv3d, coarse, fine, f"down{level}", kernel_size=2))
             self.decoder.append(_block(spconv.SubMConv3d, 2 * fine, self.dim if level == 0 else fine, f"level{level}"))
-        self.point = nn.Sequential(nn.Linear(len(INPUTS), self.dim), nn.BatchNorm1d(self.dim), nn.ReLU())
+        self.point = nn.Sequential(nn.Linear(len(INPUTS), self.dim), NormReLU(self.dim))
         self.head = nn.Linear(self.dim, len(classes))
 
     def _choose_algorithm(self, cuda):

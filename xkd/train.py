@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,15 +13,10 @@ from xkd import parallel
 from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.metrics import confusion
+from xkd.parallel import device
 from xkd.progress import progress
-from xkd.sparse import collate
 
 AHEAD = 3
-
-
-def device():
-    """The GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def order(count, seed, batch, step):
@@ -99,22 +95,24 @@ def fit(network, make, loss_of, settings, resume, label):
     return losses
 
 
-@torch.inference_mode()
 def predict(student, prepared, indices=None, batch=4):
-    """Yields (frame index, (N,) int64 predicted class ids) over the frames of a split, whole scans, no augmentation."""
+    """Yields (frame index, (N,) int64 predicted class ids) over the frames of a split, whole scans, no augmentation.
+
+    A batch a thread: a frame's classes depend on no other frame, and so not on how many threads there are.
+    """
     student.eval()
     indices = list(range(len(prepared)) if indices is None else indices)
     groups = [indices[i : i + batch] for i in range(0, len(indices), batch)]
-    config = student.config
 
-    def make(k):
-        scans = [(prepared.points(i), prepared.intensity(i)) for i in groups[k]]
-        return collate(scans, config["voxel"], len(config["widths"]))
+    @torch.inference_mode()
+    def guess(group):
+        voxels = student.voxels([(prepared.points(i), prepared.intensity(i)) for i in group])
+        classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
+        return [(i, classes[scan == b]) for b, i in enumerate(group)]
 
-    for k, voxels in ahead(make, 0, len(groups)):
-        guess = student(voxels.to(device()))[1].argmax(1).cpu().numpy()
-        scan = voxels.scan.numpy()
-        yield from ((i, guess[scan == b]) for b, i in enumerate(groups[k]))
+    with ThreadPoolExecutor(os.cpu_count() or 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for rows in pool.map(guess, groups):
+            yield from rows
 
 
 def evaluate(student, prepared, indices=None):

@@ -20,7 +20,7 @@ from xkd.progress import progress
 from xkd.subsets import subset
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.008, 0.016, 0.03), (0.05, 0.25), (100,)
+RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012), (0.05, 0.25), (100,)
 """The search every init gets. Seeds differ from those of the sweep."""
 CHECK_SEEDS = (100, 101, 102)
 OUT = xkd.ROOT / "out"

@@ -24,7 +24,7 @@ from xkd.sim.taxonomy import TAXONOMY
 PROFILES = {
     "default": {
         "train": (48, 10),
-        "val": (20, 4),
+        "val": (150, 2),
         "test": (40, 10),
         "kitti": (11, 4),
         "corpus-train": (50, 5),

@@ -1,0 +1,164 @@
+"""The inner loops on the CPU: against sums by hand, against spconv's own and torch's, and where there is no compiler."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from spconv.pytorch import ops
+
+from xkd import ROOT, XkdError, native
+from xkd.sparse import ConvAlgo
+
+SIZE = 12
+KINDS = {"same": (3, 1, 1, True, False), "down": (2, 2, 0, False, False), "up": (2, 2, 0, False, True)}
+
+
+def pairs_of(kind, seed=0):
+    """spconv's pairs among some 500 cells: (pairs, count, input rows, output rows, kernel size, same, inverse)."""
+    kernel, stride, padding, same, inverse = KINDS[kind]
+    cells = np.unique(np.random.default_rng(seed).integers(0, SIZE, (600, 3)), axis=0)
+    coordinates = torch.from_numpy(np.insert(cells, 0, 0, 1).astype(np.int32))
+    options = ([kernel] * 3, [stride] * 3, [padding] * 3, [1] * 3, [0] * 3, same, False)
+    coarse, pairs, count = ops.get_indice_pairs(coordinates, 1, [SIZE] * 3, ConvAlgo.Native, *options)
+    rows = (len(coarse), len(coordinates)) if inverse else (len(coordinates), len(coarse))
+    return pairs, count, *rows, kernel, same, inverse
+
+
+def by_hand(x, weight, pairs, count, rows, inverse, same):
+    """y[to] += x[from] w over every pair, one at a time, in float64."""
+    w, k = weight.double().reshape(len(weight), -1, weight.shape[-1]), pairs.shape[1]
+    y = x.double() @ w[:, k // 2].T if same else torch.zeros(rows, len(weight), dtype=torch.float64)
+    for cell in range(k // 2 if same else k):
+        for p in range(int(count[cell])):
+            a, b = (int(pairs[int(inverse), cell, p]), int(pairs[1 - int(inverse), cell, p]))
+            y[b] += w[:, cell] @ x[a].double()
+            if same:
+                y[a] += w[:, k - 1 - cell] @ x[b].double()
+    return y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [(6, 16), (16, 24), (24, 48), (32, 32), (7, 13), (1, 1)])
+def test_product_is_the_sum_over_pairs(kind, channels):
+    pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(sources, channels[0], generator=generator)
+    weight = torch.randn(channels[1], kernel, kernel, kernel, channels[0], generator=generator)
+    y = native.product(x, weight, pairs, count, rows, inverse, same)
+    assert torch.allclose(y.double(), by_hand(x, weight, pairs, count, rows, inverse, same), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [(6, 16), (24, 48), (9, 13)])
+def test_gradients_are_those_of_the_sum(kind, channels):
+    """The product is bilinear, so its gradients follow from products: <g, f(dx, w)> and <g, f(x, dw)> for any dx, dw."""
+    pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
+    generator = torch.Generator().manual_seed(2)
+    x, dx = torch.randn(2, sources, channels[0], generator=generator)
+    weight, dw = torch.randn(2, channels[1], kernel, kernel, kernel, channels[0], generator=generator)
+    g = torch.randn(rows, channels[1], generator=generator)
+    gx, gw = native.product_backward(x, weight, g, pairs, count, inverse, same)
+    for gradient, change, moved in ((gx, dx, (dx, weight)), (gw, dw, (x, dw))):
+        expected = (g * by_hand(*moved, pairs, count, rows, inverse, same)).sum()
+        assert float((gradient.double() * change).sum()) == pytest.approx(float(expected), rel=1e-4, abs=1e-2)
+
+
+def test_spconv_calls_it_and_agrees_with_its_own():
+    code = """
+import sys, torch, spconv.cppconstants
+spconv.cppconstants.CPU_ONLY_BUILD = True
+from spconv.pytorch import ops
+own, own_backward = ops.indice_conv, ops.indice_conv_backward
+from xkd import native, sparse
+from tests.test_native import pairs_of
+assert ops.indice_conv is not own and native.library() is not None
+pairs, count, sources, rows, kernel, same, inverse = pairs_of("same")
+x, w, g = torch.randn(sources, 16), torch.randn(24, 3, 3, 3, 16), torch.randn(rows, 24)
+assert torch.allclose(ops.indice_conv(x, w, pairs, count, rows, inverse, same), own(x, w, pairs, count, rows, inverse, same), atol=1e-4)
+new, old = (f(x, w, g, pairs, count, inverse, same) for f in (ops.indice_conv_backward, own_backward))
+assert all(torch.allclose(a, b, atol=1e-2, rtol=1e-4) for a, b in zip(new, old))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_without_a_compiler_spconv_does_it_and_says_so(monkeypatch, tmp_path):
+    source = tmp_path / "native.cpp"
+    source.write_text("this is no C++")
+    monkeypatch.setattr(native, "SOURCE", source)
+    native.library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="spconv's own, slower products"):
+            assert native.library() is None
+        assert list(tmp_path.rglob("*.so")) == []
+    finally:
+        native.library.cache_clear()
+
+
+def listed(pairs, count):
+    """{kernel cell: set of (from, to)} of spconv's list."""
+    return [set(zip(*(side[k, : count[k]].tolist() for side in pairs), strict=True)) for k in range(pairs.shape[1])]
+
+
+def test_neighbours_by_hand():
+    # Two voxels side by side along x, one above the first, and one far away in another scan at the place of the first.
+    cells = torch.tensor([[0, 5, 5, 5], [0, 5, 5, 6], [0, 6, 5, 5], [1, 5, 5, 5]], dtype=torch.int32)
+    pairs, count = native.neighbours(cells)
+    found = {(k, pair) for k, rows in enumerate(listed(pairs, count)) for pair in rows}
+    # Kernel cell (z, y, x) has the number 9 z + 3 y + x, the central one 13: (1, 1, 0) is 12, (0, 1, 1) is 4, (0, 1, 2) is 5.
+    assert found == {(12, (0, 1)), (4, (0, 2)), (5, (1, 2))}
+    mirrored = [pairs[:, k, : count[26 - k]].T.tolist() for k in (14, 22, 21)]
+    assert mirrored == [[[1, 0]], [[2, 0]], [[2, 1]]] and pairs[:, 13].tolist() == [[0, 1, 2, 3]] * 2
+
+
+def test_a_voxel_that_occurs_twice_is_refused():
+    with pytest.raises(XkdError, match=r"Voxel \[0, 1, 2, 3\] .* occurs twice"):
+        native.neighbours(torch.tensor([[0, 1, 2, 3], [0, 0, 0, 0], [0, 1, 2, 3]], dtype=torch.int32))
+
+
+def test_coarser_by_hand():
+    cells = torch.tensor([[0, 2, 3, 5], [0, 3, 2, 4], [0, 0, 0, 0], [1, 2, 2, 4]], dtype=torch.int32)
+    coarse, pairs, count = native.coarser(cells)
+    assert coarse.tolist() == [[0, 1, 1, 2], [0, 0, 0, 0], [1, 1, 1, 2]]
+    # (z, y, x) within the coarse cell: (0, 1, 1) = 3, (1, 0, 0) = 4, (0, 0, 0) = 0 twice.
+    assert listed(pairs, count) == [{(2, 1), (3, 2)}, set(), set(), {(0, 0)}, {(1, 0)}, set(), set(), set()]
+
+
+@pytest.mark.parametrize("kind", ["same", "down"])
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_are_those_of_spconv(kind, seed, monkeypatch):
+    ours = pairs_of(kind, seed)
+    monkeypatch.setattr(native, "library", lambda: None)
+    theirs = pairs_of(kind, seed)
+    if kind == "same":
+        assert listed(*ours[:2])[:13] == listed(*theirs[:2])[:13]
+    else:  # coarse cells come in another order, and each is named by its fine cells
+        named = [
+            {(k, a): b for k, rows in enumerate(listed(pairs, count)) for a, b in rows}
+            for pairs, count in (ours[:2], theirs[:2])
+        ]
+        assert named[0].keys() == named[1].keys()
+        assert len({(named[0][key], named[1][key]) for key in named[0]}) == ours[3] == theirs[3]
+
+
+@pytest.mark.parametrize("channels", [1, 13, 32])
+def test_norm_is_batch_norm_and_rectifier(channels):
+    generator = torch.Generator().manual_seed(channels)
+    own, theirs = native.NormReLU(channels), torch.nn.Sequential(torch.nn.BatchNorm1d(channels), torch.nn.ReLU())
+    with torch.no_grad():
+        own.weight.uniform_(-1, 1, generator=generator)
+        own.bias.uniform_(-1, 1, generator=generator)
+    theirs[0].load_state_dict(own.state_dict())
+    x, g = torch.randn(2, 700, channels, generator=generator)
+    x = 3 * x + 5
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    results = [norm(one) for norm, one in zip((own, theirs), inputs, strict=True)]
+    assert torch.allclose(*results, atol=1e-5)
+    for result in results:
+        result.backward(g)
+    for a, b in zip([inputs[0], own.weight, own.bias], [inputs[1], theirs[0].weight, theirs[0].bias], strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-4)
+    assert torch.allclose(own.running_mean, theirs[0].running_mean, atol=1e-6)
+    assert torch.allclose(own.running_var, theirs[0].running_var, atol=1e-5)
+    assert torch.allclose(own.eval()(x), theirs.eval()(x), atol=1e-5)

@@ -1,0 +1,226 @@
+"""The student's inner loops on the CPU, several times as fast as they come: native.cpp behind spconv and batch norm.
+
+spconv keeps its modules and autograd functions; for float32 tensors on the CPU the lists of pairs and the products under them are
+replaced, and a batch norm with its rectifier is one pass over memory each way. The C++ file is compiled for this machine's
+processor when it is first needed, in a second or two, and kept in `__pycache__`.
+"""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import warnings
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from xkd.errors import XkdError
+from xkd.files import atomic
+
+SOURCE = Path(__file__).with_name("native.cpp")
+FLAGS = ("-O3", "-ffp-contract=fast", "-march=native", "-std=c++17", "-shared", "-fPIC")
+
+
+@cache
+def library():
+    """The compiled products, or None (and a warning, once) where there is no C++ compiler that makes them."""
+    path = SOURCE.parent / "__pycache__" / f"native-{_version()}.so"
+    if not path.exists():
+        compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
+        try:
+            with atomic(path) as temporary:
+                subprocess.run([compiler, *FLAGS, SOURCE, "-o", temporary], check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[0]
+            warnings.warn(f"spconv's own, slower products are used: {compiler} made none ({reason}).", stacklevel=2)
+            return None
+    compiled = ctypes.CDLL(str(path))
+    compiled.xkd_neighbours.restype = compiled.xkd_coarser.restype = ctypes.c_int64
+    return compiled
+
+
+def _version():
+    """Of the source, and of the processor it is compiled for."""
+    try:
+        processor = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        processor = "unknown"
+    return hashlib.sha256(SOURCE.read_bytes() + processor.encode()).hexdigest()[:16]
+
+
+def product(x, weight, pairs, count, rows, inverse, same):
+    """(R, I) features, (O, z, y, x, I) weight, spconv's pairs (2, K, P) int32 and how many of each cell count -> (rows, O).
+
+    `inverse`: from coarse to fine; `same`: a submanifold convolution, whose central cell takes every row to itself.
+    """
+    w = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 2, 0).contiguous()
+    y = x.new_zeros(rows, len(weight))
+    library().xkd_product(_data(x), *_pairs(pairs, count, inverse, same * rows), *_sizes(w), _data(w), _data(y))
+    return y
+
+
+def product_backward(x, weight, gradient, pairs, count, inverse, same):
+    """Gradients of `product` with regard to `x` and `weight`, given that of its result (rows, O)."""
+    transposed = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 0, 2).contiguous()
+    dx, same = torch.zeros_like(x), same * len(x)
+    back = _pairs(pairs, count, not inverse, same)
+    library().xkd_product(_data(gradient), *back, *_sizes(transposed), _data(transposed), _data(dx))
+    dw = x.new_zeros(len(transposed), x.shape[1], len(weight))
+    library().xkd_outer(_data(x), _data(gradient), *_pairs(pairs, count, inverse, same), *_sizes(dw), _data(dw))
+    return dx, dw.permute(2, 0, 1).reshape(weight.shape)
+
+
+def _data(tensor):
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _sizes(weight):
+    return ctypes.c_int64(weight.shape[1]), ctypes.c_int64(weight.shape[2])
+
+
+def _pairs(pairs, count, inverse, same):
+    """from, to, count, cells, stride, same: as native.cpp takes them."""
+    source, target = (pairs[1], pairs[0]) if inverse else (pairs[0], pairs[1])
+    sizes = ctypes.c_int64(pairs.shape[1]), ctypes.c_int64(pairs.shape[2]), ctypes.c_int64(same)
+    return _data(source), _data(target), _data(count), *sizes
+
+
+def neighbours(cells):
+    """Pairs of a 3x3x3 submanifold convolution over (V, 4) int32 cells (scan, z, y, x): (2, 27, V) int32 and (27,) how many count.
+
+    All 27 kernel cells are listed and only those before the central one counted, as spconv does. Errors: a cell that occurs twice.
+    """
+    pairs, count = cells.new_empty(2, 27, len(cells)), cells.new_zeros(27)
+    twice = library().xkd_neighbours(
+        _data(cells), ctypes.c_int64(len(cells)), _data(pairs[0]), _data(pairs[1]), _data(count)
+    )
+    if twice:
+        raise XkdError(
+            f"Voxel {cells[twice - 1].tolist()} (scan, z, y, x) occurs twice; a sparse tensor has each once."
+        )
+    return pairs, count
+
+
+def coarser(cells):
+    """Pairs of a 2x2x2 convolution of stride 2 over (V, 4) int32 cells: coarse cells (W, 4), pairs (2, 8, V), counts (8,)."""
+    coarse, pairs, count = torch.empty_like(cells), cells.new_empty(2, 8, len(cells)), cells.new_zeros(8)
+    size = ctypes.c_int64(len(cells))
+    made = library().xkd_coarser(_data(cells), size, _data(coarse), _data(pairs[0]), _data(pairs[1]), _data(count))
+    return coarse[:made].clone(), pairs, count
+
+
+class NormReLU(nn.BatchNorm1d):
+    """Batch norm and a rectifier, (R, C) -> (R, C); weights, buffers and results are those of BatchNorm1d followed by ReLU."""
+
+    def forward(self, x):
+        fits = self.training and x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 1
+        if not fits or library() is None:
+            return torch.relu_(super().forward(x))
+        y, mean, variance = _NormReLU.apply(x.contiguous(), self.weight, self.bias, self.eps)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (len(x) / (len(x) - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        return y
+
+
+class _NormReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale, shift, epsilon):
+        y, mean, variance = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
+        sizes = ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1])
+        outs = (_data(t) for t in (mean, variance, y))
+        library().xkd_norm(_data(x), *sizes, _data(scale), _data(shift), ctypes.c_float(epsilon), *outs)
+        ctx.save_for_backward(x, y, scale, mean, variance)
+        ctx.epsilon = epsilon
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, *_):
+        x, y, scale, mean, variance = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        dx, dscale, dshift = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
+        sizes = ctypes.c_int64(x.shape[0]), ctypes.c_int64(x.shape[1])
+        rest = (_data(t) for t in (mean, variance, dx, dscale, dshift))
+        library().xkd_norm_backward(
+            _data(x), _data(y), _data(gradient), *sizes, _data(scale), ctypes.c_float(ctx.epsilon), *rest
+        )
+        return dx, dscale, dshift, None
+
+
+SAME, HALF = ([3] * 3, [1] * 3, [1] * 3, [1] * 3, True, False), ([2] * 3, [2] * 3, [0] * 3, [1] * 3, False, False)
+"""Kernel size, stride, padding, dilation, submanifold, transposed: the two convolutions whose pairs are made here."""
+
+
+def install(ops):
+    """Puts the pairs and the products under spconv's functions; `ops` is the module spconv.pytorch.ops."""
+    list_pairs, forward, backward = ops.get_indice_pairs, ops.indice_conv, ops.indice_conv_backward
+
+    def get_indice_pairs(
+        indices,
+        batch_size,
+        spatial_shape,
+        algo,
+        ksize,
+        stride,
+        padding,
+        dilation,
+        out_padding,
+        subm=False,
+        *more,
+        **options,
+    ):
+        kind = (*(list(v) for v in (ksize, stride, padding, dilation)), subm, bool(more and more[0]))
+        small = max(spatial_shape) < 1 << 16 and batch_size < 1 << 15
+        if small and kind in (SAME, HALF) and indices.device.type == "cpu" and library() is not None:
+            cells = indices.contiguous()
+            return (cells, *neighbours(cells)) if subm else coarser(cells)
+        return list_pairs(
+            indices,
+            batch_size,
+            spatial_shape,
+            algo,
+            ksize,
+            stride,
+            padding,
+            dilation,
+            out_padding,
+            subm,
+            *more,
+            **options,
+        )
+
+    def indice_conv(
+        features, filters, indice_pairs, indice_pair_num, num_activate_out, inverse=False, subm=False, **options
+    ):
+        if _ours(features, filters, indice_pairs, indice_pair_num):
+            return product(
+                features.contiguous(), filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm
+            )
+        return forward(features, filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm, **options)
+
+    def indice_conv_backward(
+        features, filters, out_bp, indice_pairs, indice_pair_num, inverse=False, subm=False, **options
+    ):
+        if _ours(features, filters, indice_pairs, indice_pair_num):
+            return product_backward(
+                features.contiguous(), filters, out_bp.contiguous(), indice_pairs, indice_pair_num, inverse, subm
+            )
+        return backward(features, filters, out_bp, indice_pairs, indice_pair_num, inverse, subm, **options)
+
+    ops.get_indice_pairs, ops.indice_conv, ops.indice_conv_backward = (
+        get_indice_pairs,
+        indice_conv,
+        indice_conv_backward,
+    )
+
+
+def _ours(features, filters, pairs, count):
+    fits = features.device.type == "cpu" and features.dtype == filters.dtype == torch.float32
+    return fits and pairs.is_contiguous() and count.is_contiguous() and library() is not None
