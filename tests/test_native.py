@@ -6,17 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from spconv.pytorch import ops
 
 from xkd import ROOT, XkdError, native
-from xkd.sparse import ConvAlgo
+from xkd.sparse import ConvAlgo, SparseConvolution, collate, ops, spconv
 
 SIZE = 12
 KINDS = {"same": (3, 1, 1, True, False), "down": (2, 2, 0, False, False), "up": (2, 2, 0, False, True)}
 
 
 def pairs_of(kind, seed=0):
-    """spconv's pairs among some 500 cells: (pairs, count, input rows, output rows, kernel size, same, inverse)."""
+    """The pairs among some 500 cells: (pairs, count, input rows, output rows, kernel size, same, inverse)."""
     kernel, stride, padding, same, inverse = KINDS[kind]
     cells = np.unique(np.random.default_rng(seed).integers(0, SIZE, (600, 3)), axis=0)
     coordinates = torch.from_numpy(np.insert(cells, 0, 0, 1).astype(np.int32))
@@ -72,28 +71,44 @@ spconv.cppconstants.CPU_ONLY_BUILD = True
 from spconv.pytorch import ops
 own, own_backward = ops.indice_conv, ops.indice_conv_backward
 from xkd import native, sparse
-from tests.test_native import pairs_of
+from tests.test_native import KINDS, pairs_of
 assert ops.indice_conv is not own and native.library() is not None
-pairs, count, sources, rows, kernel, same, inverse = pairs_of("same")
-x, w, g = torch.randn(sources, 16), torch.randn(24, 3, 3, 3, 16), torch.randn(rows, 24)
-assert torch.allclose(ops.indice_conv(x, w, pairs, count, rows, inverse, same), own(x, w, pairs, count, rows, inverse, same), atol=1e-4)
-new, old = (f(x, w, g, pairs, count, inverse, same) for f in (ops.indice_conv_backward, own_backward))
-assert all(torch.allclose(a, b, atol=1e-2, rtol=1e-4) for a, b in zip(new, old))
+torch.manual_seed(0)
+for kind in KINDS:
+    pairs, count, sources, rows, k, same, inverse = pairs_of(kind)
+    x, w, g = torch.randn(sources, 16), torch.randn(24, k, k, k, 16), torch.randn(rows, 24)
+    assert torch.allclose(ops.indice_conv(x, w, pairs, count, rows, inverse, same), own(x, w, pairs, count, rows, inverse, same), atol=1e-4)
+    new, old = (f(x, w, g, pairs, count, inverse, same) for f in (ops.indice_conv_backward, own_backward))
+    assert all(torch.allclose(a, b, atol=1e-2, rtol=1e-4) for a, b in zip(new, old)), kind
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_without_a_compiler_spconv_does_it_and_says_so(monkeypatch, tmp_path):
+@pytest.mark.parametrize("broken", ["source", "compiler"])
+def test_without_a_compiler_spconv_does_it_and_says_so(monkeypatch, tmp_path, broken):
     source = tmp_path / "native.cpp"
-    source.write_text("this is no C++")
+    source.write_text("this is no C++" if broken == "source" else native.SOURCE.read_text())
+    if broken == "compiler":
+        monkeypatch.setenv("CXX", str(tmp_path / "none"))
     monkeypatch.setattr(native, "SOURCE", source)
-    native.library.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match="spconv's own, slower products"):
-            assert native.library() is None
-        assert list(tmp_path.rglob("*.so")) == []
-    finally:
-        native.library.cache_clear()
+    with pytest.warns(UserWarning, match="spconv's own, slower loops are used"):
+        assert native.library() is None
+    assert native.library() is None and list(tmp_path.rglob("*.so")) == []
+
+
+def test_the_student_uses_it(monkeypatch):
+    """spconv's modules ask for pairs in a way of their own; a change there must not lead around the compiled loops."""
+    called = []
+    for name in ("neighbours", "coarser", "product", "product_backward"):
+        own = getattr(native, name)
+        monkeypatch.setattr(native, name, lambda *a, name=name, own=own, **k: called.append(name) or own(*a, **k))
+    points = np.random.default_rng(0).uniform(-5, 5, (300, 3)).astype(np.float32)
+    voxels = collate([(points, np.zeros(300, np.float32))], 0.5, 2)
+    options = {"bias": False, "algo": ConvAlgo.Native}
+    network = spconv.SparseSequential(spconv.SubMConv3d(6, 8, 3, **options), spconv.SparseConv3d(8, 8, 2, 2, **options))
+    assert all(isinstance(layer, SparseConvolution) for layer in network)
+    network(spconv.SparseConvTensor(voxels.features, voxels.coordinates, voxels.shape, 1)).features.sum().backward()
+    assert called == ["neighbours", "product", "coarser", "product", "product_backward", "product_backward"]
 
 
 def listed(pairs, count):
@@ -132,7 +147,11 @@ def test_pairs_are_those_of_spconv(kind, seed, monkeypatch):
     monkeypatch.setattr(native, "library", lambda: None)
     theirs = pairs_of(kind, seed)
     if kind == "same":
-        assert listed(*ours[:2])[:13] == listed(*theirs[:2])[:13]
+        whole = [
+            torch.cat([count[:13], torch.tensor([pairs.shape[2]]), count[:13].flip(0)])
+            for pairs, count in (ours[:2], theirs[:2])
+        ]
+        assert listed(ours[0], whole[0]) == listed(theirs[0], whole[1])
     else:  # coarse cells come in another order, and each is named by its fine cells
         named = [
             {(k, a): b for k, rows in enumerate(listed(pairs, count)) for a, b in rows}
@@ -162,3 +181,10 @@ def test_norm_is_batch_norm_and_rectifier(channels):
     assert torch.allclose(own.running_mean, theirs[0].running_mean, atol=1e-6)
     assert torch.allclose(own.running_var, theirs[0].running_var, atol=1e-5)
     assert torch.allclose(own.eval()(x), theirs.eval()(x), atol=1e-5)
+
+
+def test_norm_keeps_what_is_no_number():
+    x = torch.ones(4, 2)
+    x[1, 0] = float("nan")
+    y = native.NormReLU(2)(x)
+    assert y[:, 0].isnan().all() and not y[:, 1].isnan().any()

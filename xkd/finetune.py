@@ -66,9 +66,10 @@ def classes_of(prepared, frames):
 
 
 def batch(prepared, frames, holders, student, settings, rng):
-    """Frames -> voxels of their augmented crops, with a feature asked for at some of the labelled points, and the labels there (P,).
+    """Frames -> voxels of their augmented crops, with a feature asked for at `settings.points` a crop, and the labels there (P,).
 
-    `holders`: see `classes_of`. A crop that is to show a certain class may come from another frame that has it.
+    The points are drawn from the labelled ones. `holders`: see `classes_of`; a crop that is to show a certain class comes from any
+    frame that has it.
     """
     scans, labels = [], []
     for i in frames:

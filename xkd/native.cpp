@@ -177,7 +177,7 @@ void xkd_norm(const float* x, int64_t rows, int64_t channels, const float* scale
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < channels; c++) {
             const float value = x[r * channels + c] * a[c] + b[c];
-            y[r * channels + c] = value > 0 ? value : 0;
+            y[r * channels + c] = value < 0 ? 0 : value;  // what is no number stays none
         }
 }
 

@@ -1,15 +1,18 @@
 """The student's inner loops on the CPU, several times as fast as they come: native.cpp behind spconv and batch norm.
 
 spconv keeps its modules and autograd functions; for float32 tensors on the CPU the lists of pairs and the products under them are
-replaced, and a batch norm with its rectifier is one pass over memory each way. The C++ file is compiled for this machine's
+replaced, and so is a batch norm with its rectifier. The C++ file is compiled for this machine's
 processor when it is first needed, in a second or two, and kept in `__pycache__`.
 """
 
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
+import tempfile
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -19,37 +22,49 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from xkd.errors import XkdError
-from xkd.files import atomic
 
 SOURCE = Path(__file__).with_name("native.cpp")
 FLAGS = ("-O3", "-ffp-contract=fast", "-march=native", "-std=c++17", "-shared", "-fPIC")
 
 
-@cache
+LOCK = threading.Lock()
+
+
 def library():
-    """The compiled products, or None (and a warning, once) where there is no C++ compiler that makes them."""
-    path = SOURCE.parent / "__pycache__" / f"native-{_version()}.so"
-    if not path.exists():
-        compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
-        try:
-            with atomic(path) as temporary:
-                subprocess.run([compiler, *FLAGS, SOURCE, "-o", temporary], check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[0]
-            warnings.warn(f"spconv's own, slower products are used: {compiler} made none ({reason}).", stacklevel=2)
-            return None
-    compiled = ctypes.CDLL(str(path))
+    """The compiled loops, or None (and a warning, once) where they cannot be made: no C++ compiler, or nowhere to keep them."""
+    with LOCK:
+        return _library(SOURCE)
+
+
+@cache
+def _library(source):
+    path = source.parent / "__pycache__" / f"native-{_version(source)}.so"
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            # Each process makes its own and the last one stays: a file that takes another's place harms nobody who has that one open.
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                made = Path(folder) / path.name
+                subprocess.run([compiler, *FLAGS, source, "-o", made], check=True, capture_output=True, text=True)
+                os.replace(made, path)
+        compiled = ctypes.CDLL(str(path))
+    except (OSError, subprocess.CalledProcessError) as error:
+        lines = (getattr(error, "stderr", "") or str(error)).strip().splitlines() or ["no reason given"]
+        warnings.warn(f"spconv's own, slower loops are used: {compiler} made none of xkd's ({lines[0]}).", stacklevel=3)
+        return None
     compiled.xkd_neighbours.restype = compiled.xkd_coarser.restype = ctypes.c_int64
     return compiled
 
 
-def _version():
-    """Of the source, and of the processor it is compiled for."""
+def _version(source):
+    """Of the source, of how it is compiled, and of the processor it is compiled for."""
     try:
-        processor = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
-        processor = "unknown"
-    return hashlib.sha256(SOURCE.read_bytes() + processor.encode()).hexdigest()[:16]
+        processor = platform.processor()
+    return hashlib.sha256(source.read_bytes() + " ".join([*FLAGS, processor]).encode()).hexdigest()[:16]
 
 
 def product(x, weight, pairs, count, rows, inverse, same):
@@ -117,8 +132,9 @@ class NormReLU(nn.BatchNorm1d):
     """Batch norm and a rectifier, (R, C) -> (R, C); weights, buffers and results are those of BatchNorm1d followed by ReLU."""
 
     def forward(self, x):
-        fits = self.training and x.device.type == "cpu" and x.dtype == torch.float32 and len(x) > 1
-        if not fits or library() is None:
+        shaped = x.ndim == 2 and x.shape[1] == self.num_features and len(x) > 1
+        plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        if not (self.training and shaped and plain) or library() is None:
             return torch.relu_(super().forward(x))
         y, mean, variance = _NormReLU.apply(x.contiguous(), self.weight, self.bias, self.eps)
         with torch.no_grad():
@@ -173,15 +189,24 @@ def install(ops):
         dilation,
         out_padding,
         subm=False,
-        *more,
+        transpose=False,
         **options,
     ):
-        kind = (*(list(v) for v in (ksize, stride, padding, dilation)), subm, bool(more and more[0]))
+        # Of a submanifold convolution spconv works the padding out by itself, whatever is given.
+        kind = (
+            list(ksize),
+            list(stride),
+            [1] * 3 if subm else list(padding),
+            list(dilation),
+            bool(subm),
+            bool(transpose),
+        )
         small = max(spatial_shape) < 1 << 16 and batch_size < 1 << 15
-        if small and kind in (SAME, HALF) and indices.device.type == "cpu" and library() is not None:
+        fits = kind == SAME or kind == HALF and not any(extent % 2 for extent in spatial_shape)
+        if small and fits and indices.device.type == "cpu" and library() is not None:
             cells = indices.contiguous()
             return (cells, *neighbours(cells)) if subm else coarser(cells)
-        return list_pairs(
+        given = (
             indices,
             batch_size,
             spatial_shape,
@@ -192,14 +217,14 @@ def install(ops):
             dilation,
             out_padding,
             subm,
-            *more,
-            **options,
+            transpose,
         )
+        return list_pairs(*given, **options)
 
     def indice_conv(
         features, filters, indice_pairs, indice_pair_num, num_activate_out, inverse=False, subm=False, **options
     ):
-        if _ours(features, filters, indice_pairs, indice_pair_num):
+        if options.get("bias") is None and _ours(features, filters, indice_pairs, indice_pair_num):
             return product(
                 features.contiguous(), filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm
             )

@@ -56,7 +56,10 @@ class Voxels:
     scans: int
 
     def only(self, points):
-        """The same voxels, with a feature asked for at some points alone: `points` (M,) indices of the batch's points."""
+        """The same voxels, with a feature asked for at some points alone: `points` (M,) indices of the batch's points.
+
+        In training the statistics of a norm over points are then those of these points.
+        """
         chosen = {name: getattr(self, name)[points] for name in ("inverse", "inputs", "scan")}
         return replace(self, **chosen)
 

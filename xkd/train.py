@@ -98,7 +98,7 @@ def fit(network, make, loss_of, settings, resume, label):
 def predict(student, prepared, indices=None, batch=4):
     """Yields (frame index, (N,) int64 predicted class ids) over the frames of a split, whole scans, no augmentation.
 
-    A batch a thread: a frame's classes depend on no other frame, and so not on how many threads there are.
+    A batch a thread; the batches are the same however many threads there are.
     """
     student.eval()
     indices = list(range(len(prepared)) if indices is None else indices)
@@ -110,9 +110,14 @@ def predict(student, prepared, indices=None, batch=4):
         classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
         return [(i, classes[scan == b]) for b, i in enumerate(group)]
 
-    with ThreadPoolExecutor(os.cpu_count() or 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for rows in pool.map(guess, groups):
-            yield from rows
+    workers = 1 if device().type == "cuda" else os.cpu_count() or 1
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for rows in pool.map(guess, groups):
+                yield from rows
+    finally:
+        torch.set_num_threads(threads)
 
 
 def evaluate(student, prepared, indices=None):
