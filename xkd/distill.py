@@ -5,16 +5,17 @@ import torch
 from torch import nn
 
 import xkd
+from xkd import companion, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
 from xkd.files import digest
 from xkd.native import NormReLU
 from xkd.objectives import objective
-from xkd.parallel import device, first, share, together
+from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.sparse import collate
-from xkd.train import fit, order
+from xkd.train import finished, fit, order
 
 
 class Projection(nn.Module):
@@ -76,10 +77,18 @@ def distill(data, student, settings, seed, prepared, teacher, out, label=None):
     The tuning streets take no part.
     """
     objective(settings["objective"])
-    return together(settings["processes"], _distill, data, student, settings, seed, prepared, teacher, out, label)
+    arguments = (data, student, settings, seed, prepared, teacher)
+    with companion.beside(ahead(*arguments)):
+        network, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
+    frames = len(Pool(data, prepared, teacher))
+    students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=frames)
+    resume.with_name(DONE).touch()
+    resume.unlink(missing_ok=True)
+    return losses
 
 
-def _distill(data, student, settings, seed, prepared, teacher, out, label):
+def _train(data, student, settings, seed, prepared, teacher, label):
+    """The distilled student, the losses, and the file of the training's state."""
     loss_of_pairs = objective(settings["objective"])
     pool = Pool(data, prepared, teacher)
     network = students.build(student | {"classes": pool.classes}, seed)
@@ -96,15 +105,35 @@ def _distill(data, student, settings, seed, prepared, teacher, out, label):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
         return loss_of_pairs(projection(network.features(voxels)).float(), pairs, settings)
 
+    resume = state_file(pool, student, settings, seed)
+    return network, fit(both, make, loss_of, settings, resume, label), resume
+
+
+def state_file(pool, student, settings, seed):
+    """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
     code = [xkd.ROOT / "xkd" / name for name in CODE]
-    resume = (
-        xkd.ROOT / "out" / "resume" / digest([student, settings, seed, pool.digest, pool.index], *code) / "distill.pt"
-    )
-    losses = fit(both, make, loss_of, settings, resume, label or f"distill-{seed}")
-    if first():
-        students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
-        resume.unlink(missing_ok=True)
-    return losses
+    facts = [student, settings, seed, pool.digest, pool.index]
+    return xkd.ROOT / "out" / "resume" / digest(facts, *code) / "distill.pt"
+
+
+def ahead(data, student, settings, seed, prepared, teacher):
+    """The distillation of the sweep's next seed that is not done yet, for `companion.beside`; None where there is none, or no core
+    for it, or where this seed's own is over."""
+    if not companion.idle(settings):
+        return None
+    pool, seeds = Pool(data, prepared, teacher), params.profile()["sweep"]["seeds"]
+    jobs = []
+    for number in seeds[seeds.index(seed) :] if seed in seeds else []:
+        state = state_file(pool, student, settings, number)
+        if not state.with_name(DONE).exists() and not finished(state, settings["steps"]):
+            jobs.append((_train, data, student, settings, number, prepared, teacher, f"distill-{number}"))
+        elif number == seed:
+            return None
+    return jobs[1] if len(jobs) > 1 else None
+
+
+DONE = "done"
+"""A file beside a state: the student that it belonged to is written."""
 
 
 def features_of(init, prepared, split, i):

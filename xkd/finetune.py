@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 import xkd
+from xkd import companion, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
@@ -14,7 +15,7 @@ from xkd.parallel import device, share, together
 from xkd.prepared import Prepared
 from xkd.sparse import collate
 from xkd.subsets import subset
-from xkd.train import evaluate, fit, order
+from xkd.train import evaluate, finished, fit, order
 
 CODE = (
     "augment.py",
@@ -100,6 +101,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
     network = students.build(student | {"classes": prepared.classes}, seed + 1000)
     students.start_from(network, init)
     network.to(device())
+    resume = state_file(prepared, frames, init, student, settings, lr, seed)
     settings = settings | {"lr": lr, "steps": steps(len(frames), settings)}
     holders = classes_of(prepared, frames)
 
@@ -112,10 +114,43 @@ def _train(path, frames, init, student, settings, lr, seed, label):
         logits = network(made[0].to(device()))[1]
         return segmentation(logits.float(), made[1].to(device()), settings["lovasz_points"])
 
-    facts = [student, settings, seed, list(map(int, frames)), prepared.digest]
-    parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
-    resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
     return network, fit(network, make, loss_of, settings, resume, label), resume
+
+
+def state_file(prepared, frames, init, student, settings, lr, seed):
+    """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
+    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest]
+    parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
+    return xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
+
+
+def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
+    """The training of a cell that comes later in the sweep, with as many frames, and is not done yet: for `companion.beside`.
+
+    None where there is none, or no core for it, or where this cell's own training is over.
+    """
+    if not companion.idle(settings):
+        return None
+    scenes = [prepared.scenes[i] for i in own]
+    sweep = params.profile()["sweep"]
+    cells = [(name, number) for name in sweep["inits"] for number in sweep["seeds"]]
+    place = cells.index((init, seed)) if (init, seed) in cells else len(cells)
+    jobs = []
+    for name, number in cells[place:]:
+        frames, start = [own[k] for k in subset(scenes, fraction, number)], init_path.parent / f"{name}-{number}"
+        if not (start / "weights.safetensors").exists():
+            continue
+        arguments = (frames, start, student, settings, settings["lr"][name], number)
+        state = state_file(prepared, *arguments)
+        if not state.with_name(DONE).exists() and not finished(state, steps(len(frames), settings)):
+            jobs.append((_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}"))
+        elif (name, number) == (init, seed):
+            return None
+    return jobs[1] if len(jobs) > 1 else None
+
+
+DONE = "done"
+"""A file beside a state: the cell that it belonged to is written."""
 
 
 def cell(data, student, settings, fraction, init, seed, prepared, init_path, out, metrics):
@@ -127,9 +162,9 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     own = labelled(train_set, data["tuning"])
     frames = [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
     lr = settings["lr"][init]
-    network, losses, resume = train(
-        train_set, frames, init_path, student, settings, lr, seed, f"finetune-{key(fraction, init, seed)}"
-    )
+    label = f"finetune-{key(fraction, init, seed)}"
+    with companion.beside(ahead(train_set, own, init_path, student, settings, fraction, init, seed)):
+        network, losses, resume = train(train_set, frames, init_path, student, settings, lr, seed, label)
     total, streets, guesses = evaluate(network, validation)
     score = iou(total.sum(0))
     seen = np.sum([np.bincount(train_set.labels(i)[train_set.labels(i) >= 0], minlength=len(score)) for i in frames], 0)
@@ -153,5 +188,6 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     with atomic(out / "predictions.npz") as temporary:
         np.savez(temporary, frame=shown, **{f"pred_{i}": guesses[i].astype(np.int16) for i in shown})
     write_json(metrics, result)
+    resume.with_name(DONE).touch()
     resume.unlink(missing_ok=True)
     return result, losses

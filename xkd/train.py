@@ -45,12 +45,17 @@ def ahead(make, start, stop):
                 waiting.append(pool.submit(make, step + AHEAD))
 
 
+def finished(resume, steps):
+    """Whether the state in the file `resume` is that of a training of so many steps that has come to its end."""
+    return resume.exists() and len(torch.load(resume, map_location="cpu", weights_only=True)["losses"]) >= steps
+
+
 def fit(network, make, loss_of, settings, resume, label):
     """Trains all parameters of `network` in place; returns the losses, one a step.
 
     make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
-    clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes) until the caller
-    removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error.
+    clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes), at the end too, until
+    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error.
     In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -84,7 +89,8 @@ def fit(network, make, loss_of, settings, resume, label):
         scaler.step(optimiser)
         scaler.update()
         losses.append(value)
-        if parallel.first() and time.monotonic() - saved > settings["save_every"]:
+        last = len(losses) == steps
+        if parallel.first() and (last or time.monotonic() - saved > settings["save_every"]):
             saved = time.monotonic()
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
             state["scaler"] = scaler.state_dict()

@@ -1,0 +1,56 @@
+"""The next training of a sweep, beside the one that a stage was started for.
+
+DVC runs one stage at a time, and a training fills one core. So a stage lets a second process train what a later stage of its kind
+will need, and leaves it where a killed training leaves its state, in out/resume: finished, so that its own stage has only to take it
+up. What comes out is what stages one by one would give, because a training that goes on is the training that was never stopped.
+"""
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import torch
+
+from xkd.errors import XkdError
+from xkd.parallel import device
+
+
+def idle(settings):
+    """Whether a core is left over: in a stage of DVC's, on the CPU, for trainings of one process."""
+    room = device().type == "cpu" and (os.cpu_count() or 1) > 1 and settings["processes"] == 1
+    return room and "DVC_STAGE" in os.environ
+
+
+@contextmanager
+def beside(job):
+    """Runs `job`, a function that can be imported by name and its arguments, or None, in a process of its own while the body runs,
+    and waits for both. That process ends with this one; what goes wrong in it is left for its own stage to say."""
+    if job is None:
+        yield
+        return
+    other = multiprocessing.get_context("spawn").Process(target=_run, args=(os.getpid(), *job), daemon=True)
+    other.start()
+    try:
+        yield
+        other.join()
+    finally:
+        other.kill()
+
+
+def _run(parent, function, *arguments):
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    sys.stderr = open(os.devnull, "w")  # the bar goes to out/log, where the stage shows it
+    torch.set_num_threads(1)
+    try:
+        function(*arguments)
+    except XkdError:
+        sys.exit(1)
+
+
+def _watch(parent):
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
