@@ -24,6 +24,12 @@ def idle(settings):
     return room and "DVC_STAGE" in os.environ
 
 
+def turned(items, first):
+    """The items from `first` on, and then those before it."""
+    place = items.index(first)
+    return items[place:] + items[:place]
+
+
 @contextmanager
 def beside(job):
     """Runs `job`, a function that can be imported by name and its arguments, or None, in a process of its own while the body runs,

@@ -117,17 +117,17 @@ def state_file(pool, student, settings, seed):
 
 
 def ahead(data, student, settings, seed, prepared, teacher):
-    """The distillation of the sweep's next seed that is not done yet, for `companion.beside`; None where there is none, or no core
-    for it, or where this seed's own is over."""
-    if not companion.idle(settings):
+    """The distillation of another seed of the sweep that is not done yet, for `companion.beside`; None where there is none, or no
+    core for it, or where this seed's own is over."""
+    seeds = params.profile()["sweep"]["seeds"]
+    if not companion.idle(settings) or seed not in seeds:
         return None
-    pool, seeds = Pool(data, prepared, teacher), params.profile()["sweep"]["seeds"]
-    jobs = []
-    for number in seeds[seeds.index(seed) :] if seed in seeds else []:
+    pool, jobs = Pool(data, prepared, teacher), []
+    for number in companion.turned(seeds, seed):
         state = state_file(pool, student, settings, number)
         if not state.with_name(DONE).exists() and not finished(state, settings["steps"]):
             jobs.append((_train, data, student, settings, number, prepared, teacher, f"distill-{number}"))
-        elif number == seed:
+        if not jobs:  # the first is this seed itself
             return None
     return jobs[1] if len(jobs) > 1 else None
 

@@ -125,18 +125,17 @@ def state_file(prepared, frames, init, student, settings, lr, seed):
 
 
 def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
-    """The training of a cell that comes later in the sweep, with as many frames, and is not done yet: for `companion.beside`.
+    """The training of another cell of the sweep, with as many frames, that is not done yet: for `companion.beside`.
 
     None where there is none, or no core for it, or where this cell's own training is over.
     """
-    if not companion.idle(settings):
-        return None
-    scenes = [prepared.scenes[i] for i in own]
     sweep = params.profile()["sweep"]
     cells = [(name, number) for name in sweep["inits"] for number in sweep["seeds"]]
-    place = cells.index((init, seed)) if (init, seed) in cells else len(cells)
+    if not companion.idle(settings) or (init, seed) not in cells:
+        return None
+    scenes = [prepared.scenes[i] for i in own]
     jobs = []
-    for name, number in cells[place:]:
+    for name, number in companion.turned(cells, (init, seed)):
         frames, start = [own[k] for k in subset(scenes, fraction, number)], init_path.parent / f"{name}-{number}"
         if not (start / "weights.safetensors").exists():
             continue
@@ -144,7 +143,7 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
         state = state_file(prepared, *arguments)
         if not state.with_name(DONE).exists() and not finished(state, steps(len(frames), settings)):
             jobs.append((_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}"))
-        elif (name, number) == (init, seed):
+        if not jobs:  # the first is this cell itself
             return None
     return jobs[1] if len(jobs) > 1 else None
 
