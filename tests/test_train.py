@@ -191,7 +191,7 @@ def test_evaluation_does_not_hang_on_the_number_of_threads(small, monkeypatch):
     network = xkd.student.build(small["student"] | {"classes": prepared.classes}, 0)
     results = []
     for threads in (1, 3):
-        monkeypatch.setattr(train.os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(train, "cores", lambda threads=threads: threads)
         results.append(dict(train.predict(network, prepared, batch=1)))
     assert results[0].keys() == results[1].keys() == set(range(len(prepared)))
     assert all(

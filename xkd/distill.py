@@ -15,7 +15,7 @@ from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.sparse import collate
-from xkd.train import finished, fit, order
+from xkd.train import fit, order
 
 
 class Projection(nn.Module):
@@ -82,7 +82,7 @@ def distill(data, student, settings, seed, prepared, teacher, out, label=None):
         network, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
     frames = len(Pool(data, prepared, teacher))
     students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=frames)
-    resume.with_name(DONE).touch()
+    resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return losses
 
@@ -122,18 +122,13 @@ def ahead(data, student, settings, seed, prepared, teacher):
     seeds = params.profile()["sweep"]["seeds"]
     if not companion.idle(settings) or seed not in seeds:
         return None
-    pool, jobs = Pool(data, prepared, teacher), []
-    for number in companion.turned(seeds, seed):
-        state = state_file(pool, student, settings, number)
-        if not state.with_name(DONE).exists() and not finished(state, settings["steps"]):
-            jobs.append((_train, data, student, settings, number, prepared, teacher, f"distill-{number}"))
-        if not jobs:  # the first is this seed itself
-            return None
-    return jobs[1] if len(jobs) > 1 else None
+    pool = Pool(data, prepared, teacher)
 
+    def training(number):
+        job = (_train, data, student, settings, number, prepared, teacher, f"distill-{number}")
+        return state_file(pool, student, settings, number), settings["steps"], job
 
-DONE = "done"
-"""A file beside a state: the student that it belonged to is written."""
+    return companion.following(seeds, seed, training)
 
 
 def features_of(init, prepared, split, i):

@@ -15,7 +15,7 @@ from xkd.parallel import device, share, together
 from xkd.prepared import Prepared
 from xkd.sparse import collate
 from xkd.subsets import subset
-from xkd.train import evaluate, finished, fit, order
+from xkd.train import evaluate, fit, order
 
 CODE = (
     "augment.py",
@@ -134,22 +134,17 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
     if not companion.idle(settings) or (init, seed) not in cells:
         return None
     scenes = [prepared.scenes[i] for i in own]
-    jobs = []
-    for name, number in companion.turned(cells, (init, seed)):
+
+    def training(item):
+        name, number = item
         frames, start = [own[k] for k in subset(scenes, fraction, number)], init_path.parent / f"{name}-{number}"
         if not (start / "weights.safetensors").exists():
-            continue
-        arguments = (frames, start, student, settings, settings["lr"][name], number)
-        state = state_file(prepared, *arguments)
-        if not state.with_name(DONE).exists() and not finished(state, steps(len(frames), settings)):
-            jobs.append((_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}"))
-        if not jobs:  # the first is this cell itself
             return None
-    return jobs[1] if len(jobs) > 1 else None
+        arguments = (frames, start, student, settings, settings["lr"][name], number)
+        job = (_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}")
+        return state_file(prepared, *arguments), steps(len(frames), settings), job
 
-
-DONE = "done"
-"""A file beside a state: the cell that it belonged to is written."""
+    return companion.following(cells, (init, seed), training)
 
 
 def cell(data, student, settings, fraction, init, seed, prepared, init_path, out, metrics):
@@ -187,6 +182,6 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     with atomic(out / "predictions.npz") as temporary:
         np.savez(temporary, frame=shown, **{f"pred_{i}": guesses[i].astype(np.int16) for i in shown})
     write_json(metrics, result)
-    resume.with_name(DONE).touch()
+    resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return result, losses

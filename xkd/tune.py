@@ -6,7 +6,6 @@ with its own rate for the pipeline's steps and for twice as many. Validation str
 """
 
 import multiprocessing
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -17,15 +16,16 @@ import xkd
 from xkd import finetune
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
+from xkd.machine import cores
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.progress import progress
 from xkd.subsets import subset
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012), (0.05, 0.25), (100,)
+RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100,)
 """The search every init gets. Seeds differ from those of the sweep."""
-CHECK_SEEDS = (100,)
+CHECK_SEEDS = (100, 101, 102)
 OUT = xkd.ROOT / "out"
 
 
@@ -56,7 +56,7 @@ def scores(params, jobs):
     """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for."""
     for init, seed in sorted({(job[0], job[2]) for job in jobs}):
         initial(params, init, seed)
-    workers = max(1, (os.cpu_count() or 1) // params["finetune"]["processes"])
+    workers = max(1, cores() // params["finetune"]["processes"])
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
         return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
