@@ -1,5 +1,6 @@
 """The inner loops on the CPU: against sums by hand, against spconv's own and torch's, and where there is no compiler."""
 
+import os
 import subprocess
 import sys
 
@@ -87,6 +88,19 @@ def test_half_rounds_the_factors_and_nothing_else(kind, channels):
     given = (x, rounded(weight), rounded(g)) if turned else (x, weight, g)
     dx, _ = native.product_backward(x, weight, g, pairs, count, inverse, same, half=True)
     assert torch.allclose(dx, native.product_backward(*given, pairs, count, inverse, same)[0], atol=1e-3)
+
+
+def test_a_processor_with_the_instruction_uses_it():
+    asked = [os.environ.get("CXX", "c++"), "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert native.rounds(16, 24) == ("__AVX512BF16__" in macros and "__AVX512VL__" in macros)
+    assert not native.rounds(7, 24) and not native.rounds(16, 13)
+
+
+def test_half_takes_one_row_of_any_stride():
+    pairs, count = torch.zeros(2, 1, 1, dtype=torch.int32), torch.ones(1, dtype=torch.int32)
+    x, weight = torch.ones(1, 7)[:, :6], torch.ones(8, 1, 1, 1, 6)
+    assert native.product(x, weight, pairs, count, 1, False, False, half=True).tolist() == [[6.0] * 8]
 
 
 def test_half_keeps_what_is_no_number():

@@ -14,7 +14,10 @@ def crop(points, keep, rng, around=None):
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     centre = rng.uniform(-np.pi, np.pi) if around is None else azimuth[rng.choice(around)]
     away = np.abs((azimuth - centre + np.pi) % (2 * np.pi) - np.pi)
-    return np.flatnonzero(away <= np.partition(away, keep - 1)[keep - 1])[:keep]
+    edge = np.partition(away, keep - 1)[keep - 1]
+    kept = away < edge
+    kept[np.flatnonzero(away == edge)[: keep - np.count_nonzero(kept)]] = True
+    return np.flatnonzero(kept)
 
 
 def augment(points, intensity, settings, rng):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 import xkd
-from xkd import companion, params
+from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
@@ -67,10 +67,9 @@ def classes_of(prepared, frames):
 
 
 def batch(prepared, frames, holders, student, settings, rng):
-    """Frames -> voxels of their augmented crops, with a feature asked for at `settings.points` a crop, and the labels there (P,).
+    """Frames -> voxels of their augmented crops, with a feature asked for at one labelled point of each voxel, and the labels there (P,).
 
-    The points are drawn from the labelled ones. `holders`: see `classes_of`; a crop that is to show a certain class comes from any
-    frame that has it.
+    `holders`: see `classes_of`; a crop that is to show a certain class comes from any frame that has it.
     """
     scans, labels = [], []
     for i in frames:
@@ -83,11 +82,11 @@ def batch(prepared, frames, holders, student, settings, rng):
         scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
         labels.append(prepared.labels(i)[kept])
     labels = np.concatenate(labels)
-    # Of a voxel's points most say the same: a share of them costs less and teaches as much.
-    chosen = np.flatnonzero(labels >= 0) if (labels >= 0).sum() > 1 else np.arange(len(labels))
-    chosen = np.sort(rng.choice(chosen, min(len(chosen), settings["points"] * len(frames)), replace=False))
-    voxels = collate(scans, student["voxel"], len(student["widths"])).only(chosen)
-    return voxels, torch.from_numpy(labels[chosen]).long()
+    voxels, known = collate(scans, student["voxel"], len(student["widths"])), np.flatnonzero(labels >= 0)
+    chosen = known[voxels.one_each(known, rng)]
+    if len(chosen) < 2:  # too few for a norm
+        chosen = np.arange(len(labels))
+    return voxels.only(chosen), torch.from_numpy(labels[chosen]).long()
 
 
 def train(prepared, frames, init, student, settings, lr, seed, label):
@@ -119,7 +118,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
 
 def state_file(prepared, frames, init, student, settings, lr, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
-    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest]
+    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest, native.rounds(16, 16)]
     parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
     return xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
 

@@ -165,7 +165,7 @@ def resume_file(train, facts):
     """Where the state of this very training lies: outside every stage's outs, which DVC deletes."""
     sizes = [[str(path), path.stat().st_size] for path in (*train.images, *train.labels)]
     code = [Path(__file__).parent / name for name in CODE]
-    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes], FACTS, *code) / "mini.pt"
+    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes, bfloat16()], FACTS, *code) / "mini.pt"
 
 
 def save_state(path, done, halves, optimiser, schedule):

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <type_traits>
 #include <vector>
-#ifdef __AVX512BF16__
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+#define XKD_HALF
 #include <immintrin.h>
 #endif
 
@@ -99,7 +101,7 @@ void outer(const float* x, const int32_t* from, const float* g, const int32_t* t
     }
 }
 
-#ifdef __AVX512BF16__
+#ifdef XKD_HALF
 // The same two products with factors rounded to bfloat16 and sums in float: two terms an instruction. A word holds two factors that
 // follow one another along what is summed over, the first in its low half.
 
@@ -108,6 +110,12 @@ inline Lanes<16>::type dot(Lanes<16>::type sum, uint32_t a, Lanes<16>::type b) {
 }
 inline Lanes<8>::type dot(Lanes<8>::type sum, uint32_t a, Lanes<8>::type b) {
     return (Lanes<8>::type)_mm256_dpbf16_ps((__m256)sum, (__m256bh)_mm256_set1_epi32(a), (__m256bh)b);
+}
+
+template <class Vector> inline Vector load(const uint32_t* words) {
+    Vector row;
+    std::memcpy(&row, words, sizeof row);
+    return row;
 }
 
 template <int LANES, int PARTS, int N>
@@ -121,7 +129,7 @@ inline void half_rows(const uint32_t* x, const int32_t* from, const int32_t* to,
     }
     for (int64_t i = 0; i < words; i++) {
         Vector row[PARTS];
-        for (int part = 0; part < PARTS; part++) row[part] = *(const Vector*)(w + i * outputs + part * LANES);
+        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(w + i * outputs + part * LANES);
         for (int n = 0; n < N; n++)
             for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], source[n][i], row[part]);
     }
@@ -146,7 +154,7 @@ inline void half_outer_rows(const uint32_t* x, const uint32_t* g, int64_t steps,
         for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(w + n * outputs + part * LANES);
     for (int64_t step = 0; step < steps; step++) {
         Vector row[PARTS];
-        for (int part = 0; part < PARTS; part++) row[part] = *(const Vector*)(g + step * outputs + part * LANES);
+        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(g + step * outputs + part * LANES);
         for (int n = 0; n < N; n++)
             for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], x[step * inputs + n], row[part]);
     }
@@ -358,7 +366,7 @@ void xkd_outer(const float* x, const float* g, const int32_t* from, const int32_
     });
 }
 
-#ifdef __AVX512BF16__
+#ifdef XKD_HALF
 // xkd_product with x (rows, words) and w (cells, words, outputs) of two bfloat16 each; outputs a multiple of 8.
 void xkd_product_half(const uint32_t* x, const int32_t* from, const int32_t* to, const int32_t* count, int64_t cells, int64_t stride,
                       int64_t same, int64_t words, int64_t outputs, const uint32_t* w, float* y) {

@@ -1,8 +1,8 @@
 """The student's inner loops on the CPU, several times as fast as they come: native.cpp behind spconv and batch norm.
 
 spconv keeps its modules and autograd functions; for float32 tensors on the CPU the lists of pairs and the products under them are
-replaced, and so is a batch norm with its rectifier. In training the factors of the products are rounded to bfloat16, as autocast
-does on a GPU, where the processor multiplies those (AVX512-BF16); sums stay in float32, and under inference_mode nothing is rounded.
+replaced, and so is a batch norm with its rectifier. The factors of the products are rounded to bfloat16, as autocast rounds on a
+GPU, where the processor multiplies those (AVX512-BF16); sums stay in float32. Under inference_mode, and there alone, nothing is rounded.
 The C++ file is compiled for this machine's processor when it is first needed, in a second or two, and kept in `__pycache__`.
 """
 
@@ -39,8 +39,8 @@ def library():
 
 @cache
 def _library(source):
-    path = source.parent / "__pycache__" / f"native-{_version(source)}.so"
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
+    path = source.parent / "__pycache__" / f"native-{_version(source, compiler)}.so"
     try:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
@@ -58,14 +58,23 @@ def _library(source):
     return compiled
 
 
-def _version(source):
-    """Of the source, of how it is compiled, and of the processor it is compiled for."""
+def _version(source, compiler):
+    """Of the source, of what compiles it and how, and of the processor it is compiled for."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         processor = platform.processor()
-    return hashlib.sha256(source.read_bytes() + " ".join([*FLAGS, processor]).encode()).hexdigest()[:16]
+    return hashlib.sha256(source.read_bytes() + " ".join([*FLAGS, _release(compiler), processor]).encode()).hexdigest()[
+        :16
+    ]
+
+
+def _release(compiler):
+    try:
+        return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True).stdout
+    except OSError:
+        return ""
 
 
 def product(x, weight, pairs, count, rows, inverse, same, half=False):
@@ -98,7 +107,10 @@ def _multiply(x, w, pairs, y, half):
     """y[to] += x[from] w[cell] over all pairs; x (R, I), w (K, I, O) of any strides."""
     if half and rounds(*w.shape[1:]):
         # As the processor takes them: words of two factors.
-        x, w = x.bfloat16().view(torch.int32), w.bfloat16().unflatten(1, (-1, 2)).permute(0, 1, 3, 2).contiguous()
+        x, w = (
+            x.bfloat16().reshape(-1).view(torch.int32),
+            w.bfloat16().unflatten(1, (-1, 2)).permute(0, 1, 3, 2).contiguous(),
+        )
         w, multiply = w.view(torch.int32)[..., 0], library().xkd_product_half
     else:
         w, multiply = w.contiguous(), library().xkd_product

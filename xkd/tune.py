@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import finetune
+from xkd import finetune, native
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores
@@ -39,7 +39,7 @@ def run(params, init, fraction, seed, lr, factor):
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {"steps": {"base": factor * count, "per_root": 0}}
     code = [xkd.ROOT / "xkd" / name for name in finetune.CODE]
-    facts = [params["student"], settings, frames, seed, lr, prepared.digest]
+    facts = [params["student"], settings, frames, seed, lr, prepared.digest, native.rounds(16, 16)]
     kept = OUT / "tune" / (digest([str(facts)], start / "weights.safetensors", *code) + ".json")
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
@@ -77,7 +77,7 @@ def initial(params, init, seed):
             finetune.scratch(params["student"], classes, seed, path)
         return path
     pool = Pool(params["data"], OUT / "prepared", OUT / "teacher")
-    facts = [params["student"], params["distill"], pool.digest, pool.index]
+    facts = [params["student"], params["distill"], pool.digest, pool.index, native.rounds(16, 16)]
     path = OUT / "tune" / f"{init}-{seed}-{digest(facts, *(xkd.ROOT / 'xkd' / name for name in CODE))[:16]}"
     if not path.exists():
         label = f"tune-distill-{seed}"
