@@ -69,13 +69,18 @@ def beside(job):
 
 
 def _run(parent, function, *arguments):
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    end_with(parent)
     sys.stderr = open(os.devnull, "w")  # the bar goes to out/log, where the stage shows it
     torch.set_num_threads(1)
     try:
         function(*arguments)
     except XkdError:
         sys.exit(1)
+
+
+def end_with(parent):
+    """Ends this process, whatever it does, soon after the process `parent` that started it has ended, killed or not."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent):

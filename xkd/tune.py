@@ -6,6 +6,7 @@ with its own rate for the pipeline's steps and for twice as many. Validation str
 """
 
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import finetune, native
+from xkd import companion, finetune, native
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores
@@ -57,7 +58,8 @@ def scores(params, jobs):
     for init, seed in sorted({(job[0], job[2]) for job in jobs}):
         initial(params, init, seed)
     workers = max(1, cores() // params["finetune"]["processes"])
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, companion.end_with, (os.getpid(),)) as pool:
         found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
         return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
 
