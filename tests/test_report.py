@@ -147,6 +147,10 @@ def test_a_baseline_that_is_not_converged_is_called_so(built):
     near = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.4, "seeds": 3}}}
     assert "is converged" in " ".join(words.tuning_text({"setting": {"tuning": near}}))
     past = {"miou": 60.0, "miou_double": 59.0, "steps": 900, "seeds": 3, "differences": [-2.0, -1.0, 0.0]}
+    unknown = " ".join(words.tuning_text({"setting": {"tuning": {"tuning_frames": 80}}}))
+    assert "was not checked" in unknown and "was not checked" not in " ".join(
+        words.tuning_text({"setting": {"tuning": just}})
+    )
     said = " ".join(words.tuning_text({"setting": {"tuning": {"convergence": {"0.01": past}}}}))
     # The standard deviation of -2, -1, 0 is 1, and the error of their mean 1 / sqrt(3).
     assert "59.00 at 1800 steps (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said

@@ -208,6 +208,11 @@ def tuning_text(summary):
             )
         if losses:
             sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
+    else:
+        sentences.append(
+            "Whether the baseline is converged was not checked: part of the differences may be a head start that longer "
+            "training would take back."
+        )
     if note := record.get("note"):
         sentences.append(note)
     return sentences
