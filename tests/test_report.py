@@ -153,7 +153,7 @@ def test_a_baseline_that_is_not_converged_is_called_so(built):
     )
     said = " ".join(words.tuning_text({"setting": {"tuning": {"convergence": {"0.01": past}}}}))
     # The standard deviation of -2, -1, 0 is 1, and the error of their mean 1 / sqrt(3).
-    assert "59.00 at 1800 steps (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said
+    assert "59.00 at 1800 (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said
 
 
 def test_tuning_frames_stand_in_the_table(built):
