@@ -1,5 +1,5 @@
 """`python benchmarks/step.py`: what a training step of the default student costs, part by part, alone and shared by two processes,
-with spconv's and torch's own inner loops on the CPU and with those of xkd/native.cpp.
+with spconv's and torch's own inner loops on the CPU and with those of xkd/native.cpp, in float32 and with factors in bfloat16.
 
 On the prepared default data (`dvc repro prepare` first). Medians over steps after a warm-up; other work on the machine shows.
 """
@@ -18,15 +18,16 @@ from xkd.params import profile
 from xkd.prepared import Prepared
 
 STEPS, WARM_UP = 60, 10
+LIBRARY, ROUNDS = native.library, native.rounds
 
 
-def steps(plain):
+def steps(loops):
     """Median milliseconds of load, forward, loss, backward and exchange, update; of this process' share of a batch.
 
-    `plain`: without xkd/native.cpp.
+    `loops`: spconv (without xkd/native.cpp), float32 or bfloat16.
     """
-    if plain:
-        native.library = no_library
+    native.library = no_library if loops == "spconv" else LIBRARY
+    native.rounds = ROUNDS if loops == "bfloat16" else never
     params = profile()
     prepared, settings = Prepared(xkd.ROOT / "out" / "prepared", params["data"]["train"]), params["finetune"]
     network = students.build(params["student"] | {"classes": prepared.classes}, 0).train()
@@ -56,19 +57,22 @@ def no_library():
     return None
 
 
+def never(inputs, outputs):
+    return False
+
+
 def main():
     names = ("loops", "processes", "load", "forward", "loss", "backward", "update", "without load", "ratio")
     print(" ".join(f"{name:>12}" for name in names), " (ms)")
-    with_native, reference = native.library, None
+    reference = None
     for processes in (1, 2):
-        for plain in (True, False):
-            native.library = with_native
-            parts = parallel.together(processes, steps, plain)
+        for loops in ("spconv", "float32", "bfloat16"):
+            parts = parallel.together(processes, steps, loops)
             # A second thread loads while the network works on the batch before.
             total = parts[1:].sum()
-            reference = total if plain else reference
+            reference = total if loops == "spconv" else reference
             row = [f"{value:.1f}" for value in (*parts, total)] + [f"{reference / total:.2f}"]
-            print(" ".join(f"{cell:>12}" for cell in ("own" if plain else "native", processes, *row)))
+            print(" ".join(f"{cell:>12}" for cell in (loops, processes, *row)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """A training beside another: it is the same training, it is waited for, and it ends with the one that started it."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 import xkd
 from xkd import companion, finetune
@@ -21,6 +25,35 @@ def test_turned():
     assert companion.turned([0, 1, 2, 3], 2) == [2, 3, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("own", "over", "kept", "expected"),
+    [
+        ("a", "", "", "b"),
+        ("b", "", "", "c"),
+        ("c", "", "", "a"),
+        ("a", "b", "", "c"),
+        ("a", "", "b", "c"),
+        ("a", "bc", "", None),
+        ("a", "a", "", None),
+        ("a", "", "a", None),
+    ],
+)
+def test_following_is_the_next_that_is_not_over(tmp_path, own, over, kept, expected):
+    """`over`: trained to the end and not yet taken up; `kept`: its stage has kept the result; c, else, was stopped half-way."""
+
+    def training(item):
+        folder = tmp_path / item
+        folder.mkdir(exist_ok=True)
+        if item in kept:
+            (folder / companion.DONE).touch()
+        if item in over or item == "c":
+            torch.save({"losses": [1.0] * (2 if item in over else 1)}, folder / "state.pt")
+        return folder / "state.pt", 2, item
+
+    assert companion.following(["a", "b", "c"], own, training) == expected
+    assert companion.following(["a", "b", "c"], own, lambda item: training(item) if item == own else None) is None
+
+
 def test_a_job_runs_elsewhere_and_is_waited_for(tmp_path):
     with companion.beside((leave_word, tmp_path / "word", 0.2)):
         pass
@@ -36,13 +69,13 @@ def test_a_job_ends_with_what_it_stood_beside(tmp_path):
 
 
 def test_only_a_stage_of_dvcs_with_a_core_to_spare_has_one(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(companion, "cores", lambda: 2)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     assert not companion.idle({"processes": 1})
     monkeypatch.setenv("DVC_STAGE", "finetune")
     assert companion.idle({"processes": 1}) == (companion.device().type == "cpu")
     assert not companion.idle({"processes": 2})
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(companion, "cores", lambda: 1)
     assert not companion.idle({"processes": 1})
 
 
@@ -62,19 +95,51 @@ def test_a_cell_that_was_trained_ahead_is_the_cell(stages, tmp_path, monkeypatch
     arguments = (prepared, frames, tmp_path / "init" / "scratch-1", student, settings, settings["lr"]["scratch"], 1)
     state = finetune.state_file(*arguments)
     expected = cell(1, "alone")
-    assert not state.exists() and state.with_name(finetune.DONE).exists()
-    state.with_name(finetune.DONE).unlink()
+    assert not state.exists() and state.with_name(companion.DONE).exists()
+    state.with_name(companion.DONE).unlink()
 
     sweep = {"sweep": {"inits": ["scratch"], "seeds": [0, 1]}}
     monkeypatch.setattr(finetune.params, "profile", lambda: sweep)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(companion, "cores", lambda: 2)
     monkeypatch.setenv("DVC_STAGE", "finetune")
     own = finetune.state_file(
         prepared, subset(prepared.scenes, 0.5, 0), tmp_path / "init" / "scratch-0", *arguments[3:6], 0
     )
-    own.with_name(finetune.DONE).unlink(missing_ok=True)
+    own.with_name(companion.DONE).unlink(missing_ok=True)
     cell(0, "first")
     assert finished(state, expected[0]["steps"]) == (companion.device().type == "cpu")
     assert cell(1, "ahead") == expected
     assert xkd.files.digest(tmp_path / "ahead") == xkd.files.digest(tmp_path / "alone")
     assert (tmp_path / "ahead.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
+
+
+def test_what_is_started_ends_with_a_parent_that_was_killed(tmp_path):
+    code = f"""
+import multiprocessing, os, signal, sys
+from tests.test_companion import stay
+multiprocessing.get_context("spawn").Process(target=stay, args=(os.getpid(), {str(tmp_path)!r})).start()
+while not os.path.exists({str(tmp_path / "pid")!r}): pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=xkd.ROOT, timeout=120)
+    pid = int((tmp_path / "pid").read_text())
+    for _ in range(100):
+        if not running(pid):
+            return
+        time.sleep(0.1)
+    os.kill(pid, 9)
+    pytest.fail("the process went on without its parent")
+
+
+def stay(parent, folder):
+    companion.end_with(parent)
+    with xkd.files.atomic(f"{folder}/pid") as temporary:
+        temporary.write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def running(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    except OSError:
+        return False

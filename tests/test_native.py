@@ -1,5 +1,6 @@
 """The inner loops on the CPU: against sums by hand, against spconv's own and torch's, and where there is no compiler."""
 
+import os
 import subprocess
 import sys
 
@@ -64,6 +65,75 @@ def test_gradients_are_those_of_the_sum(kind, channels):
         assert float((gradient.double() * change).sum()) == pytest.approx(float(expected), rel=1e-4, abs=1e-2)
 
 
+def rounded(tensor):
+    return tensor.bfloat16().float()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [(6, 8), (16, 24), (24, 48), (64, 32), (10, 16), (96, 104)])
+def test_half_rounds_the_factors_and_nothing_else(kind, channels):
+    """What comes out is what factors rounded beforehand give, where the processor has the instruction and where it has not."""
+    pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(sources, channels[0], generator=generator)
+    weight = torch.randn(channels[1], kernel, kernel, kernel, channels[0], generator=generator)
+    g = torch.randn(rows, channels[1], generator=generator)
+    given = (rounded(x), rounded(weight)) if native.rounds(*channels) else (x, weight)
+    y = native.product(x, weight, pairs, count, rows, inverse, same, half=True)
+    assert torch.allclose(y, native.product(*given, pairs, count, rows, inverse, same), atol=1e-4)
+    given = (*given, rounded(g) if native.rounds(*channels) else g)
+    _, dw = native.product_backward(x, weight, g, pairs, count, inverse, same, half=True)
+    assert torch.allclose(dw, native.product_backward(*given, pairs, count, inverse, same)[1], atol=1e-3)
+    turned = native.rounds(*channels[::-1])
+    given = (x, rounded(weight), rounded(g)) if turned else (x, weight, g)
+    dx, _ = native.product_backward(x, weight, g, pairs, count, inverse, same, half=True)
+    assert torch.allclose(dx, native.product_backward(*given, pairs, count, inverse, same)[0], atol=1e-3)
+
+
+def test_a_processor_with_the_instruction_uses_it():
+    asked = [os.environ.get("CXX", "c++"), "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert native.rounds(16, 24) == ("__AVX512BF16__" in macros and "__AVX512VL__" in macros)
+    assert not native.rounds(7, 24) and not native.rounds(16, 13)
+
+
+def test_half_takes_one_row_of_any_stride():
+    pairs, count = torch.zeros(2, 1, 1, dtype=torch.int32), torch.ones(1, dtype=torch.int32)
+    x, weight = torch.ones(1, 7)[:, :6], torch.ones(8, 1, 1, 1, 6)
+    assert native.product(x, weight, pairs, count, 1, False, False, half=True).tolist() == [[6.0] * 8]
+
+
+def test_half_keeps_what_is_no_number():
+    pairs, count, sources, rows, kernel, same, inverse = pairs_of("same")
+    x, weight = torch.zeros(sources, 8), torch.ones(8, kernel, kernel, kernel, 8)
+    x[0, 0], x[1, 1] = torch.tensor([0x7FFFFFFF, 0x7F800000], dtype=torch.int32).view(torch.float32)
+    y = native.product(x, weight, pairs, count, rows, inverse, same, half=True)
+    assert y[0].isnan().all() and not y[1].isfinite().any()
+
+
+def test_a_gradient_that_nobody_needs_is_not_made():
+    pairs, count, sources, rows, kernel, same, inverse = pairs_of("same")
+    weight = torch.ones(8, kernel, kernel, kernel, 6)
+    dx, dw = native.product_backward(
+        torch.ones(sources, 6), weight, torch.ones(rows, 8), pairs, count, inverse, same, needed=False
+    )
+    assert dx is None and dw.shape == weight.shape
+
+
+def test_only_training_rounds(monkeypatch):
+    asked = []
+    own = native.product
+    monkeypatch.setattr(native, "product", lambda *a, half: asked.append(half) or own(*a, half=half))
+    points = np.random.default_rng(0).uniform(-5, 5, (300, 3)).astype(np.float32)
+    voxels = collate([(points, np.zeros(300, np.float32))], 0.5, 1)
+    layer = spconv.SubMConv3d(6, 8, 3, bias=False, algo=ConvAlgo.Native)
+    given = spconv.SparseConvTensor(voxels.features, voxels.coordinates, voxels.shape, 1)
+    layer(given)
+    with torch.inference_mode():
+        layer(given)
+    assert asked == [True, False]
+
+
 def test_spconv_calls_it_and_agrees_with_its_own():
     code = """
 import sys, torch, spconv.cppconstants
@@ -76,9 +146,11 @@ assert ops.indice_conv is not own and native.library() is not None
 torch.manual_seed(0)
 for kind in KINDS:
     pairs, count, sources, rows, k, same, inverse = pairs_of(kind)
-    x, w, g = torch.randn(sources, 16), torch.randn(24, k, k, k, 16), torch.randn(rows, 24)
+    x, w, g = (t.bfloat16().float() for t in (torch.randn(sources, 16), torch.randn(24, k, k, k, 16), torch.randn(rows, 24)))
     assert torch.allclose(ops.indice_conv(x, w, pairs, count, rows, inverse, same), own(x, w, pairs, count, rows, inverse, same), atol=1e-4)
-    new, old = (f(x, w, g, pairs, count, inverse, same) for f in (ops.indice_conv_backward, own_backward))
+    needed = x.clone().requires_grad_()
+    new = ops.indice_conv_backward(needed, w, g, pairs, count, inverse, same)
+    old = own_backward(x, w, g, pairs, count, inverse, same)
     assert all(torch.allclose(a, b, atol=1e-2, rtol=1e-4) for a, b in zip(new, old)), kind
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -140,10 +140,20 @@ def test_what_the_numbers_rest_on_is_said(built):
 
 def test_a_baseline_that_is_not_converged_is_called_so(built):
     said = "\n".join(words.method(built[1]))
-    # Twice the steps change 10 % by exactly the 0.5 points that are too many, and 100 % by 1.25.
-    assert "NOT converged at 10 %, 100 %" in said
+    # Twice the steps take exactly 0.5 points from 10 % and give 1.25 to 100 %.
+    assert "NOT converged at 100 %:" in said and "At 10 % twice the steps lose 0.5 points or more." in said
+    just = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.5}}}
+    assert "NOT converged at 100 %:" in " ".join(words.tuning_text({"setting": {"tuning": just}}))
     near = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.4, "seeds": 3}}}
     assert "is converged" in " ".join(words.tuning_text({"setting": {"tuning": near}}))
+    past = {"miou": 60.0, "miou_double": 59.0, "steps": 900, "seeds": 3, "differences": [-2.0, -1.0, 0.0]}
+    unknown = " ".join(words.tuning_text({"setting": {"tuning": {"tuning_frames": 80}}}))
+    assert "was not checked" in unknown and "was not checked" not in " ".join(
+        words.tuning_text({"setting": {"tuning": just}})
+    )
+    said = " ".join(words.tuning_text({"setting": {"tuning": {"convergence": {"0.01": past}}}}))
+    # The standard deviation of -2, -1, 0 is 1, and the error of their mean 1 / sqrt(3).
+    assert "59.00 at 1800 (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said
 
 
 def test_tuning_frames_stand_in_the_table(built):

@@ -113,3 +113,14 @@ def test_start_from_takes_all_but_the_classifier(tmp_path):
     student.start_from(target, tmp_path / "one")
     assert torch.equal(target.head.weight, head)
     assert torch.equal(target.stem[0].weight, source.stem[0].weight)
+
+
+def test_one_each_by_hand():
+    """Two voxels of two points and one of one: of those asked about, one of each voxel, and in time each of them."""
+    points = np.array([[0.1, 0, 0], [5, 0, 0], [0.2, 0, 0], [9, 0, 0], [5.1, 0, 0]], np.float32)
+    voxels = collate([(points, np.zeros(5, np.float32))], 1.0, 1)
+    asked = np.array([4, 0, 2, 1])
+    seen = {tuple(asked[voxels.one_each(asked, np.random.default_rng(seed))].tolist()) for seed in range(40)}
+    # Positions are sorted: 4 stands before 0 and 2, and 1 behind them.
+    assert seen == {(4, 0), (4, 2), (0, 1), (2, 1)}
+    assert len(voxels.one_each(np.array([], int), np.random.default_rng(0))) == 0

@@ -10,6 +10,7 @@ import xkd.prepared
 from xkd import distill, finetune, train
 from xkd.augment import augment, crop
 from xkd.objectives import objective
+from xkd.sparse import collate
 
 FIT = {"steps": 12, "lr": 0.05, "warmup": 0.25, "weight_decay": 0.0, "clip": 5.0, "save_every": 0.0}
 AUGMENT = {"turn": 3.1416, "flip": 0.5, "scale": 0.1, "jitter": 0.0, "gain": 0.2}
@@ -84,6 +85,18 @@ def test_crop_keeps_a_sector_around_a_chosen_point():
     assert (crop(ring, 360, np.random.default_rng(0)) == np.arange(360)).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_crop_takes_the_nearest_where_directions_repeat(seed):
+    """A spinning sensor's columns: 20 points in each of 101 directions."""
+    angles = np.tile(np.linspace(-3, 3, 101), 20)
+    points = np.stack([np.cos(angles), np.sin(angles), np.repeat(np.arange(20), 101)], 1)
+    centre = np.random.default_rng([seed, 1]).integers(len(points))
+    kept = crop(points, 90, np.random.default_rng(seed), around=np.array([centre]))
+    away = np.abs((angles - angles[centre] + np.pi) % (2 * np.pi) - np.pi)
+    assert len(np.unique(kept)) == 90 and centre in kept and (np.diff(kept) > 0).all()
+    assert np.sort(away[kept]) == pytest.approx(np.sort(away)[:90], abs=1e-6)
+
+
 def test_augment_moves_rigidly_but_for_scale():
     points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     moved, gain = augment(points, np.full(50, 0.5, np.float32), AUGMENT, np.random.default_rng(1))
@@ -149,6 +162,7 @@ def test_pairs_of_a_batch_point_at_the_right_points(small):
     voxels, pairs = pool.batch([0, 1], small["student"], {"crop": 500, "augment": still}, np.random.default_rng(0))
     inputs, scan = voxels.inputs.numpy(), voxels.scan.numpy()
     assert len(inputs) == len(pairs["features"]) == len(pairs["superpixel"]) and set(scan) == {0, 1}
+    assert len(voxels.inverse.unique()) == len(voxels.inverse)
     for b in range(2):
         split, i = pool.index[b]
         prepared, teacher = pool.splits[split]
@@ -177,6 +191,27 @@ def test_cell_writes_what_the_report_reads(small, tmp_path):
     assert sum(result["classes_seen"].values()) > 0
 
 
+def test_a_batch_asks_for_one_labelled_point_of_each_voxel(small):
+    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
+    settings = small["finetune"] | {
+        "balanced": 0.0,
+        "crop": 10**6,
+        "augment": dict.fromkeys(small["finetune"]["augment"], 0),
+    }
+    voxels, labels = finetune.batch(prepared, [0, 1], {}, small["student"], settings, np.random.default_rng(0))
+    whole = [(prepared.points(i), prepared.intensity(i)) for i in (0, 1)]
+    every = collate(whole, small["student"]["voxel"], len(small["student"]["widths"]))
+    known = np.concatenate([prepared.labels(i) for i in (0, 1)]) >= 0
+    assert len(voxels.inverse.unique()) == len(voxels.inverse) == len(every.inverse[known].unique()) == len(labels)
+    asked = {
+        (*row, int(scan)): int(label)
+        for row, scan, label in zip(voxels.inputs.tolist(), voxels.scan, labels, strict=True)
+    }
+    own = zip(every.inputs.tolist(), every.scan, np.concatenate([prepared.labels(i) for i in (0, 1)]), strict=True)
+    there = {(*row, int(scan)): int(label) for row, scan, label in own}
+    assert all(there[place] == label >= 0 for place, label in asked.items())
+
+
 def test_features_are_asked_for_at_some_points_alone(small):
     prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
     network = xkd.student.build(small["student"] | {"classes": prepared.classes}, 0).eval()
@@ -191,7 +226,7 @@ def test_evaluation_does_not_hang_on_the_number_of_threads(small, monkeypatch):
     network = xkd.student.build(small["student"] | {"classes": prepared.classes}, 0)
     results = []
     for threads in (1, 3):
-        monkeypatch.setattr(train.os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(train, "cores", lambda threads=threads: threads)
         results.append(dict(train.predict(network, prepared, batch=1)))
     assert results[0].keys() == results[1].keys() == set(range(len(prepared)))
     assert all(

@@ -13,7 +13,11 @@ def crop(points, keep, rng, around=None):
         return np.arange(len(points))
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     centre = rng.uniform(-np.pi, np.pi) if around is None else azimuth[rng.choice(around)]
-    return np.sort(np.argpartition(np.abs((azimuth - centre + np.pi) % (2 * np.pi) - np.pi), keep)[:keep])
+    away = np.abs((azimuth - centre + np.pi) % (2 * np.pi) - np.pi)
+    edge = np.partition(away, keep - 1)[keep - 1]
+    kept = away < edge
+    kept[np.flatnonzero(away == edge)[: keep - np.count_nonzero(kept)]] = True
+    return np.flatnonzero(kept)
 
 
 def augment(points, intensity, settings, rng):
@@ -28,6 +32,6 @@ def augment(points, intensity, settings, rng):
     moved = np.empty_like(points)
     moved[:, :2] = points[:, :2] @ (turn.T * scale).astype(np.float32)
     moved[:, 2] = points[:, 2] * scale
-    moved += rng.normal(0, settings["jitter"], points.shape).astype(np.float32)
+    moved += rng.standard_normal(points.shape, np.float32) * np.float32(settings["jitter"])
     gain = 1 + rng.uniform(-settings["gain"], settings["gain"])
     return moved, np.clip(intensity * np.float32(gain), 0, 1)

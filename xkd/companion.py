@@ -15,12 +15,17 @@ from contextlib import contextmanager
 import torch
 
 from xkd.errors import XkdError
+from xkd.machine import cores
 from xkd.parallel import device
+from xkd.train import finished
+
+DONE = "done"
+"""A file beside a state: the stage that the training was for has kept its result."""
 
 
 def idle(settings):
     """Whether a core is left over: in a stage of DVC's, on the CPU, for trainings of one process."""
-    room = device().type == "cpu" and (os.cpu_count() or 1) > 1 and settings["processes"] == 1
+    room = device().type == "cpu" and cores() > 1 and settings["processes"] == 1
     return room and "DVC_STAGE" in os.environ
 
 
@@ -28,6 +33,23 @@ def turned(items, first):
     """The items from `first` on, and then those before it."""
     place = items.index(first)
     return items[place:] + items[:place]
+
+
+def following(items, own, training):
+    """The job, for `beside`, of the next of `items` after `own` whose training has not come to its end; None where there is none, or
+    where that of `own` itself has, so that this stage will not train.
+
+    training(item) -> (its state's file, its steps, the job), or None for what cannot be trained yet.
+    """
+    for item in turned(items, own):
+        found = training(item)
+        if found is None:
+            continue
+        state, steps, job = found
+        over = state.with_name(DONE).exists() or finished(state, steps)
+        if over == (item == own):
+            return None if over else job
+    return None
 
 
 @contextmanager
@@ -47,13 +69,18 @@ def beside(job):
 
 
 def _run(parent, function, *arguments):
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    end_with(parent)
     sys.stderr = open(os.devnull, "w")  # the bar goes to out/log, where the stage shows it
     torch.set_num_threads(1)
     try:
         function(*arguments)
     except XkdError:
         sys.exit(1)
+
+
+def end_with(parent):
+    """Ends this process, whatever it does, soon after the process `parent` that started it has ended, killed or not."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent):

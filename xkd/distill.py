@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import xkd
-from xkd import companion, params
+from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
@@ -15,7 +15,7 @@ from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.sparse import collate
-from xkd.train import finished, fit, order
+from xkd.train import fit, order
 
 
 class Projection(nn.Module):
@@ -50,8 +50,8 @@ class Pool:
         return len(self.index)
 
     def batch(self, indices, student, settings, rng):
-        """Frames -> voxels of augmented crops, with a feature asked for at each of the pairs that are in them, and the pairs: features
-        (P, D), superpixel (P,) rows of superpixel_features (S, D)."""
+        """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),
+        superpixel (P,) rows of superpixel_features (S, D)."""
         scans, parts, first, segment = [], [], 0, 0
         for s, i in (self.index[k] for k in indices):
             prepared, teacher = self.splits[s]
@@ -65,9 +65,11 @@ class Pool:
             scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
             first, segment = first + len(kept), segment + len(means)
         names = ("point", "features", "superpixel", "superpixel_features")
-        pairs = {n: torch.from_numpy(np.concatenate(a)) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
-        voxels = collate(scans, student["voxel"], len(student["widths"])).only(pairs.pop("point"))
-        return voxels, pairs
+        pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
+        voxels = collate(scans, student["voxel"], len(student["widths"]))
+        chosen = voxels.one_each(pairs["point"], rng)
+        pairs |= {name: pairs[name][chosen] for name in names[:3]}
+        return voxels.only(pairs.pop("point")), {name: torch.from_numpy(array) for name, array in pairs.items()}
 
 
 def distill(data, student, settings, seed, prepared, teacher, out, label=None):
@@ -82,7 +84,7 @@ def distill(data, student, settings, seed, prepared, teacher, out, label=None):
         network, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
     frames = len(Pool(data, prepared, teacher))
     students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=frames)
-    resume.with_name(DONE).touch()
+    resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return losses
 
@@ -112,7 +114,7 @@ def _train(data, student, settings, seed, prepared, teacher, label):
 def state_file(pool, student, settings, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
     code = [xkd.ROOT / "xkd" / name for name in CODE]
-    facts = [student, settings, seed, pool.digest, pool.index]
+    facts = [student, settings, seed, pool.digest, pool.index, native.rounds(16, 16)]
     return xkd.ROOT / "out" / "resume" / digest(facts, *code) / "distill.pt"
 
 
@@ -122,18 +124,13 @@ def ahead(data, student, settings, seed, prepared, teacher):
     seeds = params.profile()["sweep"]["seeds"]
     if not companion.idle(settings) or seed not in seeds:
         return None
-    pool, jobs = Pool(data, prepared, teacher), []
-    for number in companion.turned(seeds, seed):
-        state = state_file(pool, student, settings, number)
-        if not state.with_name(DONE).exists() and not finished(state, settings["steps"]):
-            jobs.append((_train, data, student, settings, number, prepared, teacher, f"distill-{number}"))
-        if not jobs:  # the first is this seed itself
-            return None
-    return jobs[1] if len(jobs) > 1 else None
+    pool = Pool(data, prepared, teacher)
 
+    def training(number):
+        job = (_train, data, student, settings, number, prepared, teacher, f"distill-{number}")
+        return state_file(pool, student, settings, number), settings["steps"], job
 
-DONE = "done"
-"""A file beside a state: the student that it belonged to is written."""
+    return companion.following(seeds, seed, training)
 
 
 def features_of(init, prepared, split, i):

@@ -10,6 +10,7 @@ from numpy.lib.format import open_memmap
 import xkd
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
+from xkd.machine import cores
 from xkd.parallel import device
 from xkd.pool import pool
 from xkd.prepare import open_split
@@ -58,7 +59,7 @@ def _split(teacher, dataset, prepared, settings, out):
     )
     # A frame a thread: small convolutions gain little from a second thread and lose much to one that is busy elsewhere.
     torch.set_num_threads(1)
-    with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(os.cpu_count()) as workers:
+    with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(cores()) as workers:
         shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
         maps = {n: _map(folder / f"{n}.npy", tuple(map(int, s))) for n, s in shapes.items()}
         point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)

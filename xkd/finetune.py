@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 import xkd
-from xkd import companion, params
+from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
@@ -15,7 +15,7 @@ from xkd.parallel import device, share, together
 from xkd.prepared import Prepared
 from xkd.sparse import collate
 from xkd.subsets import subset
-from xkd.train import evaluate, finished, fit, order
+from xkd.train import evaluate, fit, order
 
 CODE = (
     "augment.py",
@@ -67,10 +67,9 @@ def classes_of(prepared, frames):
 
 
 def batch(prepared, frames, holders, student, settings, rng):
-    """Frames -> voxels of their augmented crops, with a feature asked for at `settings.points` a crop, and the labels there (P,).
+    """Frames -> voxels of their augmented crops, with a feature asked for at one labelled point of each voxel, and the labels there (P,).
 
-    The points are drawn from the labelled ones. `holders`: see `classes_of`; a crop that is to show a certain class comes from any
-    frame that has it.
+    `holders`: see `classes_of`; a crop that is to show a certain class comes from any frame that has it.
     """
     scans, labels = [], []
     for i in frames:
@@ -83,11 +82,11 @@ def batch(prepared, frames, holders, student, settings, rng):
         scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
         labels.append(prepared.labels(i)[kept])
     labels = np.concatenate(labels)
-    # Of a voxel's points most say the same: a share of them costs less and teaches as much.
-    chosen = np.flatnonzero(labels >= 0) if (labels >= 0).sum() > 1 else np.arange(len(labels))
-    chosen = np.sort(rng.choice(chosen, min(len(chosen), settings["points"] * len(frames)), replace=False))
-    voxels = collate(scans, student["voxel"], len(student["widths"])).only(chosen)
-    return voxels, torch.from_numpy(labels[chosen]).long()
+    voxels, known = collate(scans, student["voxel"], len(student["widths"])), np.flatnonzero(labels >= 0)
+    chosen = known[voxels.one_each(known, rng)]
+    if len(chosen) < 2:  # too few for a norm
+        chosen = np.arange(len(labels))
+    return voxels.only(chosen), torch.from_numpy(labels[chosen]).long()
 
 
 def train(prepared, frames, init, student, settings, lr, seed, label):
@@ -119,7 +118,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
 
 def state_file(prepared, frames, init, student, settings, lr, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
-    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest]
+    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest, native.rounds(16, 16)]
     parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
     return xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
 
@@ -134,22 +133,17 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
     if not companion.idle(settings) or (init, seed) not in cells:
         return None
     scenes = [prepared.scenes[i] for i in own]
-    jobs = []
-    for name, number in companion.turned(cells, (init, seed)):
+
+    def training(item):
+        name, number = item
         frames, start = [own[k] for k in subset(scenes, fraction, number)], init_path.parent / f"{name}-{number}"
         if not (start / "weights.safetensors").exists():
-            continue
-        arguments = (frames, start, student, settings, settings["lr"][name], number)
-        state = state_file(prepared, *arguments)
-        if not state.with_name(DONE).exists() and not finished(state, steps(len(frames), settings)):
-            jobs.append((_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}"))
-        if not jobs:  # the first is this cell itself
             return None
-    return jobs[1] if len(jobs) > 1 else None
+        arguments = (frames, start, student, settings, settings["lr"][name], number)
+        job = (_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}")
+        return state_file(prepared, *arguments), steps(len(frames), settings), job
 
-
-DONE = "done"
-"""A file beside a state: the cell that it belonged to is written."""
+    return companion.following(cells, (init, seed), training)
 
 
 def cell(data, student, settings, fraction, init, seed, prepared, init_path, out, metrics):
@@ -187,6 +181,6 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     with atomic(out / "predictions.npz") as temporary:
         np.savez(temporary, frame=shown, **{f"pred_{i}": guesses[i].astype(np.int16) for i in shown})
     write_json(metrics, result)
-    resume.with_name(DONE).touch()
+    resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return result, losses

@@ -24,6 +24,7 @@ from xkd import files, metrics
 from xkd.augment_images import crop, recolour, reduce, to_tensor
 from xkd.corpus import FACTS, Corpus
 from xkd.errors import XkdError
+from xkd.machine import bfloat16
 from xkd.progress import progress as bar
 
 DEFAULTS = {
@@ -40,7 +41,7 @@ DEFAULTS = {
     "save_every": 20.0,  # seconds between resume points
 }
 
-CODE = ("augment_images.py", "corpus.py", "mini.py")
+CODE = ("augment_images.py", "corpus.py", "machine.py", "mini.py")
 """The modules whose change makes a half-trained state worthless."""
 
 
@@ -164,7 +165,7 @@ def resume_file(train, facts):
     """Where the state of this very training lies: outside every stage's outs, which DVC deletes."""
     sizes = [[str(path), path.stat().st_size] for path in (*train.images, *train.labels)]
     code = [Path(__file__).parent / name for name in CODE]
-    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes], FACTS, *code) / "mini.pt"
+    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes, bfloat16()], FACTS, *code) / "mini.pt"
 
 
 def save_state(path, done, halves, optimiser, schedule):
@@ -189,7 +190,8 @@ def load_state(path, halves, optimiser, schedule):
 
 
 class Half:
-    """Half of every batch: a thread, a random stream and batch norm statistics of its own, on the network's parameters.
+    """Half of every batch: a thread, a random stream and batch norm statistics of its own, on the network's parameters; products in
+    bfloat16 where the processor has them.
 
     Two halves whatever the machine has, so that the result does not hang on it; torch's own pools crawl on busy cores.
     """
@@ -216,7 +218,9 @@ class Half:
         crops = [crop(*pair, self.p["crop"], self.generator, self.p["zoom"]) for pair in chosen]
         x, y = (torch.cat(one) for one in zip(*crops, strict=True))
         x = recolour(x, self.generator).contiguous(memory_format=torch.channels_last)
-        logits = F.interpolate(self.network(x), scale_factor=2, mode="bilinear")
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16()):
+            logits = self.network(x)
+        logits = F.interpolate(logits.float(), scale_factor=2, mode="bilinear")
         self.network.zero_grad()
         F.cross_entropy(logits, y, self.weight, ignore_index=-1).backward()
 

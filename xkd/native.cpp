@@ -7,8 +7,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
+#include <type_traits>
 #include <vector>
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+#define XKD_HALF
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -94,6 +100,95 @@ void outer(const float* x, const int32_t* from, const float* g, const int32_t* t
         for (; c < outputs; c++) outer_columns<1, 1>(x, f, g + c, t, n, inputs, outputs, w + c);
     }
 }
+
+#ifdef XKD_HALF
+// The same two products with factors rounded to bfloat16 and sums in float: two terms an instruction. A word holds two factors that
+// follow one another along what is summed over, the first in its low half.
+
+inline Lanes<16>::type dot(Lanes<16>::type sum, uint32_t a, Lanes<16>::type b) {
+    return (Lanes<16>::type)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)b);
+}
+inline Lanes<8>::type dot(Lanes<8>::type sum, uint32_t a, Lanes<8>::type b) {
+    return (Lanes<8>::type)_mm256_dpbf16_ps((__m256)sum, (__m256bh)_mm256_set1_epi32(a), (__m256bh)b);
+}
+
+template <class Vector> inline Vector load(const uint32_t* words) {
+    Vector row;
+    std::memcpy(&row, words, sizeof row);
+    return row;
+}
+
+template <int LANES, int PARTS, int N>
+inline void half_rows(const uint32_t* x, const int32_t* from, const int32_t* to, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
+    typedef typename Lanes<LANES>::type Vector;
+    Vector sum[N][PARTS];
+    const uint32_t* source[N];
+    for (int n = 0; n < N; n++) {
+        source[n] = x + from[n] * words;
+        for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(y + to[n] * outputs + part * LANES);
+    }
+    for (int64_t i = 0; i < words; i++) {
+        Vector row[PARTS];
+        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(w + i * outputs + part * LANES);
+        for (int n = 0; n < N; n++)
+            for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], source[n][i], row[part]);
+    }
+    for (int n = 0; n < N; n++)
+        for (int part = 0; part < PARTS; part++) *(Vector*)(y + to[n] * outputs + part * LANES) = sum[n][part];
+}
+
+template <int LANES, int PARTS>
+void half_columns(const uint32_t* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
+    const int N = PARTS == 3 ? 6 : 8;
+    int64_t p = 0;
+    for (; p + N <= pairs; p += N) half_rows<LANES, PARTS, N>(x, from + p, to + p, words, outputs, w, y);
+    for (; p < pairs; p++) half_rows<LANES, PARTS, 1>(x, from + p, to + p, words, outputs, w, y);
+}
+
+// w[i, :] += sum over `steps` words of x[step, i] g[step, :] for N rows i and PARTS * LANES columns.
+template <int LANES, int PARTS, int N>
+inline void half_outer_rows(const uint32_t* x, const uint32_t* g, int64_t steps, int64_t inputs, int64_t outputs, float* w) {
+    typedef typename Lanes<LANES>::type Vector;
+    Vector sum[N][PARTS];
+    for (int n = 0; n < N; n++)
+        for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(w + n * outputs + part * LANES);
+    for (int64_t step = 0; step < steps; step++) {
+        Vector row[PARTS];
+        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(g + step * outputs + part * LANES);
+        for (int n = 0; n < N; n++)
+            for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], x[step * inputs + n], row[part]);
+    }
+    for (int n = 0; n < N; n++)
+        for (int part = 0; part < PARTS; part++) *(Vector*)(w + n * outputs + part * LANES) = sum[n][part];
+}
+
+template <int LANES, int PARTS>
+void half_outer_columns(const uint32_t* x, const uint32_t* g, int64_t steps, int64_t inputs, int64_t outputs, float* w) {
+    int64_t i = 0;
+    for (; i + 8 <= inputs; i += 8) half_outer_rows<LANES, PARTS, 8>(x + i, g, steps, inputs, outputs, w + i * outputs);
+    for (; i + 2 <= inputs; i += 2) half_outer_rows<LANES, PARTS, 2>(x + i, g, steps, inputs, outputs, w + i * outputs);
+    for (; i < inputs; i++) half_outer_rows<LANES, PARTS, 1>(x + i, g, steps, inputs, outputs, w + i * outputs);
+}
+
+// Calls run(first column, lanes, parts) for the blocks that make up `outputs` columns, a multiple of 8.
+template <class Run> void each_block(int64_t outputs, Run run) {
+    int64_t c = 0;
+    for (; c + 48 <= outputs; c += 48) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 3>());
+    for (; c + 32 <= outputs; c += 32) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 2>());
+    for (; c + 24 <= outputs; c += 24) run(c, std::integral_constant<int, 8>(), std::integral_constant<int, 3>());
+    for (; c + 16 <= outputs; c += 16) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 1>());
+    for (; c + 8 <= outputs; c += 8) run(c, std::integral_constant<int, 8>(), std::integral_constant<int, 1>());
+}
+
+// Rows of a (rows, width) matrix, two at a time and side by side: out[step, c] holds x[row[2 step], c] and x[row[2 step + 1], c], or zero.
+void interleave(const uint16_t* x, const int32_t* row, int64_t rows, int64_t width, uint32_t* out) {
+    for (int64_t p = 0; p < rows; p += 2, out += width) {
+        const uint16_t *a = x + row[p] * width, *b = x + row[std::min(p + 1, rows - 1)] * width;
+        const uint32_t second = p + 1 < rows ? 0xffff0000 : 0;
+        for (int64_t c = 0; c < width; c++) out[c] = a[c] | ((uint32_t)b[c] << 16 & second);
+    }
+}
+#endif
 
 // Calls run(cell, from, to, pairs) for every kernel cell. In a submanifold convolution of `same` > 0 rows spconv counts the pairs of the
 // cells before the central one alone; the central one takes every row to itself, those behind mirror those before.
@@ -270,4 +365,33 @@ void xkd_outer(const float* x, const float* g, const int32_t* from, const int32_
         outer(x, a, g, b, n, inputs, outputs, w + k * inputs * outputs);
     });
 }
+
+#ifdef XKD_HALF
+// xkd_product with x (rows, words) and w (cells, words, outputs) of two bfloat16 each; outputs a multiple of 8.
+void xkd_product_half(const uint32_t* x, const int32_t* from, const int32_t* to, const int32_t* count, int64_t cells, int64_t stride,
+                      int64_t same, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
+    each_cell(from, to, count, cells, stride, same, [=](int64_t k, const int32_t* a, const int32_t* b, int64_t n) {
+        each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
+            half_columns<lanes, parts>(x, a, b, n, words, outputs, w + k * words * outputs + c, y + c);
+        });
+    });
+}
+
+// xkd_outer with x and g of bfloat16; outputs a multiple of 8.
+void xkd_outer_half(const uint16_t* x, const uint16_t* g, const int32_t* from, const int32_t* to, const int32_t* count, int64_t cells,
+                    int64_t stride, int64_t same, int64_t inputs, int64_t outputs, float* w) {
+    std::vector<uint32_t> left(RUN / 2 * inputs), right(RUN / 2 * outputs);
+    uint32_t *xs = left.data(), *gs = right.data();
+    each_cell(from, to, count, cells, stride, same, [=](int64_t k, const int32_t* a, const int32_t* b, int64_t n) {
+        for (int64_t start = 0; start < n; start += RUN) {
+            const int64_t pairs = std::min(RUN, n - start);
+            interleave(x, a + start, pairs, inputs, xs);
+            interleave(g, b + start, pairs, outputs, gs);
+            each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
+                half_outer_columns<lanes, parts>(xs, gs + c, (pairs + 1) / 2, inputs, outputs, w + k * inputs * outputs + c);
+            });
+        }
+    });
+}
+#endif
 }

@@ -1,8 +1,9 @@
 """The student's inner loops on the CPU, several times as fast as they come: native.cpp behind spconv and batch norm.
 
 spconv keeps its modules and autograd functions; for float32 tensors on the CPU the lists of pairs and the products under them are
-replaced, and so is a batch norm with its rectifier. The C++ file is compiled for this machine's
-processor when it is first needed, in a second or two, and kept in `__pycache__`.
+replaced, and so is a batch norm with its rectifier. The factors of the products are rounded to bfloat16, as autocast rounds on a
+GPU, where the processor multiplies those (AVX512-BF16); sums stay in float32. Under inference_mode, and there alone, nothing is rounded.
+The C++ file is compiled for this machine's processor when it is first needed, in a second or two, and kept in `__pycache__`.
 """
 
 import ctypes
@@ -38,8 +39,8 @@ def library():
 
 @cache
 def _library(source):
-    path = source.parent / "__pycache__" / f"native-{_version(source)}.so"
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or "c++"
+    path = source.parent / "__pycache__" / f"native-{_version(source, compiler)}.so"
     try:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
@@ -57,36 +58,68 @@ def _library(source):
     return compiled
 
 
-def _version(source):
-    """Of the source, of how it is compiled, and of the processor it is compiled for."""
+def _version(source, compiler):
+    """Of the source, of what compiles it and how, and of the processor it is compiled for."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         processor = platform.processor()
-    return hashlib.sha256(source.read_bytes() + " ".join([*FLAGS, processor]).encode()).hexdigest()[:16]
+    return hashlib.sha256(source.read_bytes() + " ".join([*FLAGS, _release(compiler), processor]).encode()).hexdigest()[
+        :16
+    ]
 
 
-def product(x, weight, pairs, count, rows, inverse, same):
+def _release(compiler):
+    try:
+        return subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True).stdout
+    except OSError:
+        return ""
+
+
+def product(x, weight, pairs, count, rows, inverse, same, half=False):
     """(R, I) features, (O, z, y, x, I) weight, spconv's pairs (2, K, P) int32 and how many of each cell count -> (rows, O).
 
-    `inverse`: from coarse to fine; `same`: a submanifold convolution, whose central cell takes every row to itself.
+    `inverse`: from coarse to fine; `same`: a submanifold convolution, whose central cell takes every row to itself; `half`: the
+    factors are rounded to bfloat16 where `rounds` says so, and sums stay in float32.
     """
-    w = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 2, 0).contiguous()
     y = x.new_zeros(rows, len(weight))
-    library().xkd_product(_data(x), *_pairs(pairs, count, inverse, same * rows), *_sizes(w), _data(w), _data(y))
+    w = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 2, 0)
+    _multiply(x, w, _pairs(pairs, count, inverse, same * rows), y, half)
     return y
 
 
-def product_backward(x, weight, gradient, pairs, count, inverse, same):
-    """Gradients of `product` with regard to `x` and `weight`, given that of its result (rows, O)."""
-    transposed = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 0, 2).contiguous()
-    dx, same = torch.zeros_like(x), same * len(x)
-    back = _pairs(pairs, count, not inverse, same)
-    library().xkd_product(_data(gradient), *back, *_sizes(transposed), _data(transposed), _data(dx))
-    dw = x.new_zeros(len(transposed), x.shape[1], len(weight))
-    library().xkd_outer(_data(x), _data(gradient), *_pairs(pairs, count, inverse, same), *_sizes(dw), _data(dw))
+def product_backward(x, weight, gradient, pairs, count, inverse, same, half=False, needed=True):
+    """Gradients of `product` with regard to `x` (None unless `needed`) and `weight`, given that of its result (rows, O)."""
+    w = weight.reshape(len(weight), -1, weight.shape[-1]).permute(1, 0, 2)
+    dx, same = torch.zeros_like(x) if needed else None, same * len(x)
+    if needed:
+        _multiply(gradient, w, _pairs(pairs, count, not inverse, same), dx, half)
+    dw, forth = x.new_zeros(len(w), x.shape[1], len(weight)), _pairs(pairs, count, inverse, same)
+    outer = library().xkd_outer
+    if half and rounds(*dw.shape[1:]):
+        x, gradient, outer = x.bfloat16(), gradient.bfloat16(), library().xkd_outer_half
+    outer(_data(x), _data(gradient), *forth, *_sizes(dw), _data(dw))
     return dx, dw.permute(2, 0, 1).reshape(weight.shape)
+
+
+def _multiply(x, w, pairs, y, half):
+    """y[to] += x[from] w[cell] over all pairs; x (R, I), w (K, I, O) of any strides."""
+    if half and rounds(*w.shape[1:]):
+        # As the processor takes them: words of two factors.
+        x, w = (
+            x.bfloat16().reshape(-1).view(torch.int32),
+            w.bfloat16().unflatten(1, (-1, 2)).permute(0, 1, 3, 2).contiguous(),
+        )
+        w, multiply = w.view(torch.int32)[..., 0], library().xkd_product_half
+    else:
+        w, multiply = w.contiguous(), library().xkd_product
+    multiply(_data(x), *pairs, *_sizes(w), _data(w), _data(y))
+
+
+def rounds(inputs, outputs):
+    """Whether products of so many channels are made of bfloat16 factors when asked for: the processor has the instruction."""
+    return inputs % 2 == 0 and outputs % 8 == 0 and hasattr(library(), "xkd_product_half")
 
 
 def _data(tensor):
@@ -225,18 +258,16 @@ def install(ops):
         features, filters, indice_pairs, indice_pair_num, num_activate_out, inverse=False, subm=False, **options
     ):
         if options.get("bias") is None and _ours(features, filters, indice_pairs, indice_pair_num):
-            return product(
-                features.contiguous(), filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm
-            )
+            given = (features.contiguous(), filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm)
+            return product(*given, half=not torch.is_inference_mode_enabled())
         return forward(features, filters, indice_pairs, indice_pair_num, num_activate_out, inverse, subm, **options)
 
     def indice_conv_backward(
         features, filters, out_bp, indice_pairs, indice_pair_num, inverse=False, subm=False, **options
     ):
         if _ours(features, filters, indice_pairs, indice_pair_num):
-            return product_backward(
-                features.contiguous(), filters, out_bp.contiguous(), indice_pairs, indice_pair_num, inverse, subm
-            )
+            given = (features.contiguous(), filters, out_bp.contiguous(), indice_pairs, indice_pair_num, inverse, subm)
+            return product_backward(*given, half=True, needed=features.requires_grad)
         return backward(features, filters, out_bp, indice_pairs, indice_pair_num, inverse, subm, **options)
 
     ops.get_indice_pairs, ops.indice_conv, ops.indice_conv_backward = (

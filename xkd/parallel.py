@@ -1,8 +1,8 @@
 """Several processes that share every training step: each takes its part of the batch, and gradients are averaged.
 
-On CPU cores one thread a process is much faster than one process with many threads: a sparse convolution is hundreds of small
-matrix products. How many processes there are is a parameter and not the machine's number of cores, because the numbers of a run
-depend on it. Built on torch.distributed (gloo); a run that torchrun started is taken as it is.
+Each computes on one thread, as the student's loops do (`xkd.native`). How many processes there are is a parameter and not the
+machine's number of cores, because the numbers of a run depend on it. Built on torch.distributed (gloo); a run that torchrun started
+is taken as it is.
 """
 
 import multiprocessing

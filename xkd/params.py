@@ -53,7 +53,7 @@ KEYS = {
     "prepare": {"superpixels", "compactness", "occlusion"},
     "student": {"voxel", "widths"},
     "distill": TRAINING | {"objective", "hidden", "temperature", "steps", "lr"},
-    "finetune": TRAINING | {"lr", "steps", "balanced", "points", "lovasz_points", "shown"},
+    "finetune": TRAINING | {"lr", "steps", "balanced", "lovasz_points", "shown"},
     "sweep": {"fractions", "inits", "seeds"},
 }
 """What each section has; the teacher's and the report's are checked by whom they are handed to."""

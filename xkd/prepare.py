@@ -1,7 +1,6 @@
 """Stage 1: frames of a data set -> scans, labels, 2D-3D pairs and superpixels in flat arrays that open as memory maps."""
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +10,7 @@ import xkd
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
 from xkd.geometry import pair
+from xkd.machine import cores
 from xkd.progress import progress
 from xkd.superpixels import segment
 
@@ -57,7 +57,7 @@ def _split(dataset, data, split, paired, settings, out):
     if len(dataset) == 0:
         raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
     read_labels = split in (data["train"], data["validation"])
-    with ThreadPoolExecutor(os.cpu_count()) as pool, atomic(out / split, folder=True) as folder:
+    with ThreadPoolExecutor(cores()) as pool, atomic(out / split, folder=True) as folder:
         frames = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings), range(len(dataset)))
         frames = list(progress(frames, f"prepare-{split}", len(dataset)))
         parts = [frame.pop("arrays") for frame in frames]

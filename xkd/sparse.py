@@ -63,6 +63,15 @@ class Voxels:
         chosen = {name: getattr(self, name)[points] for name in ("inverse", "inputs", "scan")}
         return replace(self, **chosen)
 
+    def one_each(self, points, rng):
+        """Positions in `points` (M,), indices of the batch's points, of one of them for each voxel that they lie in, drawn at random;
+        sorted. A loss at these weighs places alike, near and far, where one at all points weighs them by how densely they were hit.
+        """
+        drawn = rng.permutation(len(points))
+        chosen = np.full(len(self.coordinates), -1)
+        chosen[self.inverse.numpy()[points[drawn]]] = drawn  # the last of a voxel's points stays
+        return np.sort(chosen[chosen >= 0])
+
     def to(self, device):
         """The same batch on a device."""
         moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, torch.Tensor)}

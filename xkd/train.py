@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import torch
 from xkd import parallel
 from xkd.errors import XkdError
 from xkd.files import atomic
+from xkd.machine import cores
 from xkd.metrics import confusion
 from xkd.parallel import device
 from xkd.progress import progress
@@ -116,7 +116,7 @@ def predict(student, prepared, indices=None, batch=4):
         classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
         return [(i, classes[scan == b]) for b, i in enumerate(group)]
 
-    workers = 1 if device().type == "cuda" else os.cpu_count() or 1
+    workers = 1 if device().type == "cuda" else cores()
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

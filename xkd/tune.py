@@ -14,18 +14,19 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import finetune
+from xkd import companion, finetune, native
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
+from xkd.machine import cores
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.progress import progress
 from xkd.subsets import subset
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012), (0.05, 0.25), (100,)
+RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100,)
 """The search every init gets. Seeds differ from those of the sweep."""
-CHECK_SEEDS = (100,)
+CHECK_SEEDS = (100, 101, 102)
 OUT = xkd.ROOT / "out"
 
 
@@ -39,7 +40,7 @@ def run(params, init, fraction, seed, lr, factor):
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {"steps": {"base": factor * count, "per_root": 0}}
     code = [xkd.ROOT / "xkd" / name for name in finetune.CODE]
-    facts = [params["student"], settings, frames, seed, lr, prepared.digest]
+    facts = [params["student"], settings, frames, seed, lr, prepared.digest, native.rounds(16, 16)]
     kept = OUT / "tune" / (digest([str(facts)], start / "weights.safetensors", *code) + ".json")
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
@@ -56,8 +57,9 @@ def scores(params, jobs):
     """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for."""
     for init, seed in sorted({(job[0], job[2]) for job in jobs}):
         initial(params, init, seed)
-    workers = max(1, (os.cpu_count() or 1) // params["finetune"]["processes"])
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    workers = max(1, cores() // params["finetune"]["processes"])
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, companion.end_with, (os.getpid(),)) as pool:
         found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
         return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
 
@@ -77,7 +79,7 @@ def initial(params, init, seed):
             finetune.scratch(params["student"], classes, seed, path)
         return path
     pool = Pool(params["data"], OUT / "prepared", OUT / "teacher")
-    facts = [params["student"], params["distill"], pool.digest, pool.index]
+    facts = [params["student"], params["distill"], pool.digest, pool.index, native.rounds(16, 16)]
     path = OUT / "tune" / f"{init}-{seed}-{digest(facts, *(xkd.ROOT / 'xkd' / name for name in CODE))[:16]}"
     if not path.exists():
         label = f"tune-distill-{seed}"

@@ -1,5 +1,7 @@
 """What the report says: its tables as rows of text and its sentences, all from the numbers of the summary."""
 
+from statistics import stdev
+
 import xkd
 from xkd.palette import share, styles
 
@@ -17,7 +19,7 @@ TEACHERS = {
 
 
 CONVERGED = 0.5
-"""Points of mIoU that twice the training steps may change a converged baseline by."""
+"""Points of mIoU that twice the training steps gain a converged baseline less than."""
 
 
 def points(value):
@@ -184,28 +186,42 @@ def tuning_text(summary):
         rows = sorted(convergence.items(), key=lambda item: float(item[0]))
         text = "; ".join(
             f"{share(float(f))}: {row['miou']:.2f} at {row['steps']} steps, {row['miou_double']:.2f} at "
-            f"{2 * row['steps']} "
-            f"({row['miou_double'] - row['miou']:+.2f})"
+            f"{2 * row['steps']} ({gain(row)})"
             for f, row in rows
         )
         seeds = rows[0][1].get("seeds", 1)
-        runs = f"{seeds} seeds" if seeds > 1 else "one seed"
+        runs = f"{seeds} seeds (mean ± its standard error)" if seeds > 1 else "one seed"
         sentences.append(
             f"Convergence check of the baseline on the tuning streets, {runs}, mIoU with the steps used and with twice as many: {text}."
         )
-        short = [share(float(f)) for f, row in rows if abs(row["miou_double"] - row["miou"]) >= CONVERGED]
-        if short:
+        changes = {share(float(f)): row["miou_double"] - row["miou"] for f, row in rows}
+        gains = [name for name, change in changes.items() if change >= CONVERGED]
+        losses = [name for name, change in changes.items() if change <= -CONVERGED]
+        if gains:
             sentences.append(
-                f"The baseline is NOT converged at {', '.join(short)}: twice the steps change it by {CONVERGED} points or more, so the "
+                f"The baseline is NOT converged at {', '.join(gains)}: twice the steps gain {CONVERGED} points or more, so the "
                 "differences there are at equal steps and say less about labels than they would at convergence."
             )
         else:
             sentences.append(
-                f"The baseline is converged: twice the steps change it by less than {CONVERGED} points everywhere."
+                f"The baseline is converged: twice the steps gain less than {CONVERGED} points everywhere."
             )
+        if losses:
+            sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
+    else:
+        sentences.append(
+            "Whether the baseline is converged was not checked: part of the differences may be a head start that longer "
+            "training would take back."
+        )
     if note := record.get("note"):
         sentences.append(note)
     return sentences
+
+
+def gain(row):
+    """What twice the steps change, and the standard error of that where there are several seeds."""
+    change, each = row["miou_double"] - row["miou"], row.get("differences", [])
+    return f"{change:+.2f}" + (f" ± {stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else "")
 
 
 def markdown(summary):
