@@ -102,7 +102,7 @@ real: install
 test: install-test
 	@ruff check --output-format concise .
 	echo 'xkd: tests and notebooks'
-	python -m xkd.estimate 330
+	python -m xkd.estimate 200
 	python -m pytest --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test

@@ -10,7 +10,7 @@ from contextlib import chdir
 import xkd
 from xkd import params
 
-REFERENCE = 0.09
+REFERENCE = 0.062
 OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0, "report": 25.0}
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
 STEP, POINT_STEP = 0.008, 0.46e-6
