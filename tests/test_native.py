@@ -39,13 +39,18 @@ def by_hand(x, weight, pairs, count, rows, inverse, same):
     return y
 
 
+def drawn(sources, rows, kernel, channels, seed):
+    """x (sources, I), weight (O, z, y, x, I), gradient (rows, O)."""
+    generator, (inputs, outputs) = torch.Generator().manual_seed(seed), channels
+    shapes = (sources, inputs), (outputs, kernel, kernel, kernel, inputs), (rows, outputs)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [(6, 16), (16, 24), (24, 48), (32, 32), (7, 13), (1, 1)])
 def test_product_is_the_sum_over_pairs(kind, channels):
     pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(sources, channels[0], generator=generator)
-    weight = torch.randn(channels[1], kernel, kernel, kernel, channels[0], generator=generator)
+    x, weight, _ = drawn(sources, rows, kernel, channels, 1)
     y = native.product(x, weight, pairs, count, rows, inverse, same)
     assert torch.allclose(y.double(), by_hand(x, weight, pairs, count, rows, inverse, same), atol=1e-4)
 
@@ -55,10 +60,8 @@ def test_product_is_the_sum_over_pairs(kind, channels):
 def test_gradients_are_those_of_the_sum(kind, channels):
     """The product is bilinear, so its gradients follow from products: <g, f(dx, w)> and <g, f(x, dw)> for any dx, dw."""
     pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
-    generator = torch.Generator().manual_seed(2)
-    x, dx = torch.randn(2, sources, channels[0], generator=generator)
-    weight, dw = torch.randn(2, channels[1], kernel, kernel, kernel, channels[0], generator=generator)
-    g = torch.randn(rows, channels[1], generator=generator)
+    x, weight, g = drawn(sources, rows, kernel, channels, 2)
+    dx, dw, _ = drawn(sources, rows, kernel, channels, 4)
     gx, gw = native.product_backward(x, weight, g, pairs, count, inverse, same)
     for gradient, change, moved in ((gx, dx, (dx, weight)), (gw, dw, (x, dw))):
         expected = (g * by_hand(*moved, pairs, count, rows, inverse, same)).sum()
@@ -74,10 +77,7 @@ def rounded(tensor):
 def test_half_rounds_the_factors_and_nothing_else(kind, channels):
     """What comes out is what factors rounded beforehand give, where the processor has the instruction and where it has not."""
     pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(sources, channels[0], generator=generator)
-    weight = torch.randn(channels[1], kernel, kernel, kernel, channels[0], generator=generator)
-    g = torch.randn(rows, channels[1], generator=generator)
+    x, weight, g = drawn(sources, rows, kernel, channels, 3)
     given = (rounded(x), rounded(weight)) if native.rounds(*channels) else (x, weight)
     y = native.product(x, weight, pairs, count, rows, inverse, same, half=True)
     assert torch.allclose(y, native.product(*given, pairs, count, rows, inverse, same), atol=1e-4)

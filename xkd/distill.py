@@ -114,7 +114,7 @@ def _train(data, student, settings, seed, prepared, teacher, label):
 def state_file(pool, student, settings, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
     code = [xkd.ROOT / "xkd" / name for name in CODE]
-    facts = [student, settings, seed, pool.digest, pool.index, native.rounds(16, 16)]
+    facts = [student, settings, seed, pool.digest, pool.index, native.has_half()]
     return xkd.ROOT / "out" / "resume" / digest(facts, *code) / "distill.pt"
 
 

@@ -118,7 +118,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
 
 def state_file(prepared, frames, init, student, settings, lr, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
-    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest, native.rounds(16, 16)]
+    facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest, native.has_half()]
     parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
     return xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
 

@@ -20,29 +20,48 @@ namespace {
 
 template <int LANES> struct Lanes { typedef float type __attribute__((vector_size(4 * LANES), aligned(4))); };
 
-// y[to[p], :] += x[from[p], :] w for N pairs at a time and PARTS * LANES columns of w (inputs, outputs), kept in registers.
-template <int LANES, int PARTS, int N>
-inline void rows_product(const float* x, const int32_t* from, const int32_t* to, int64_t inputs, int64_t outputs, const float* w, float* y) {
+template <class Vector, class Word> inline Vector load(const Word* words) {
+    Vector row;
+    std::memcpy(&row, words, sizeof row);
+    return row;
+}
+
+template <class Vector> inline Vector dot(Vector sum, float a, Vector b) { return sum + a * b; }
+
+#ifdef XKD_HALF
+// A word of two factors in bfloat16 that follow one another along what is summed over, the first in its low half: two terms an
+// instruction, their sum in float.
+inline Lanes<16>::type dot(Lanes<16>::type sum, uint32_t a, Lanes<16>::type b) {
+    return (Lanes<16>::type)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)b);
+}
+inline Lanes<8>::type dot(Lanes<8>::type sum, uint32_t a, Lanes<8>::type b) {
+    return (Lanes<8>::type)_mm256_dpbf16_ps((__m256)sum, (__m256bh)_mm256_set1_epi32(a), (__m256bh)b);
+}
+#endif
+
+// y[to[p], :] += x[from[p], :] w for N pairs at a time and PARTS * LANES columns of w (inputs, outputs), kept in registers; a Word of
+// the inputs is one factor (float) or two (uint32_t).
+template <int LANES, int PARTS, int N, class Word>
+inline void rows_product(const Word* x, const int32_t* from, const int32_t* to, int64_t inputs, int64_t outputs, const Word* w, float* y) {
     typedef typename Lanes<LANES>::type Vector;
     Vector sum[N][PARTS];
-    const float* source[N];
+    const Word* source[N];
     for (int n = 0; n < N; n++) {
         source[n] = x + from[n] * inputs;
         for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(y + to[n] * outputs + part * LANES);
     }
     for (int64_t i = 0; i < inputs; i++) {
         Vector row[PARTS];
-        for (int part = 0; part < PARTS; part++) row[part] = *(const Vector*)(w + i * outputs + part * LANES);
+        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(w + i * outputs + part * LANES);
         for (int n = 0; n < N; n++)
-            for (int part = 0; part < PARTS; part++) sum[n][part] += source[n][i] * row[part];
+            for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], source[n][i], row[part]);
     }
     for (int n = 0; n < N; n++)
         for (int part = 0; part < PARTS; part++) *(Vector*)(y + to[n] * outputs + part * LANES) = sum[n][part];
 }
 
-template <int LANES, int PARTS>
-void columns_product(const float* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, const float* w, float* y) {
-    const int N = 4;
+template <int LANES, int PARTS, int N = 4, class Word>
+void columns_product(const Word* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, const Word* w, float* y) {
     int64_t p = 0;
     for (; p + N <= pairs; p += N) rows_product<LANES, PARTS, N>(x, from + p, to + p, inputs, outputs, w, y);
     for (; p < pairs; p++) rows_product<LANES, PARTS, 1>(x, from + p, to + p, inputs, outputs, w, y);
@@ -102,49 +121,6 @@ void outer(const float* x, const int32_t* from, const float* g, const int32_t* t
 }
 
 #ifdef XKD_HALF
-// The same two products with factors rounded to bfloat16 and sums in float: two terms an instruction. A word holds two factors that
-// follow one another along what is summed over, the first in its low half.
-
-inline Lanes<16>::type dot(Lanes<16>::type sum, uint32_t a, Lanes<16>::type b) {
-    return (Lanes<16>::type)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)b);
-}
-inline Lanes<8>::type dot(Lanes<8>::type sum, uint32_t a, Lanes<8>::type b) {
-    return (Lanes<8>::type)_mm256_dpbf16_ps((__m256)sum, (__m256bh)_mm256_set1_epi32(a), (__m256bh)b);
-}
-
-template <class Vector> inline Vector load(const uint32_t* words) {
-    Vector row;
-    std::memcpy(&row, words, sizeof row);
-    return row;
-}
-
-template <int LANES, int PARTS, int N>
-inline void half_rows(const uint32_t* x, const int32_t* from, const int32_t* to, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
-    typedef typename Lanes<LANES>::type Vector;
-    Vector sum[N][PARTS];
-    const uint32_t* source[N];
-    for (int n = 0; n < N; n++) {
-        source[n] = x + from[n] * words;
-        for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(y + to[n] * outputs + part * LANES);
-    }
-    for (int64_t i = 0; i < words; i++) {
-        Vector row[PARTS];
-        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(w + i * outputs + part * LANES);
-        for (int n = 0; n < N; n++)
-            for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], source[n][i], row[part]);
-    }
-    for (int n = 0; n < N; n++)
-        for (int part = 0; part < PARTS; part++) *(Vector*)(y + to[n] * outputs + part * LANES) = sum[n][part];
-}
-
-template <int LANES, int PARTS>
-void half_columns(const uint32_t* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
-    const int N = PARTS == 3 ? 6 : 8;
-    int64_t p = 0;
-    for (; p + N <= pairs; p += N) half_rows<LANES, PARTS, N>(x, from + p, to + p, words, outputs, w, y);
-    for (; p < pairs; p++) half_rows<LANES, PARTS, 1>(x, from + p, to + p, words, outputs, w, y);
-}
-
 // w[i, :] += sum over `steps` words of x[step, i] g[step, :] for N rows i and PARTS * LANES columns.
 template <int LANES, int PARTS, int N>
 inline void half_outer_rows(const uint32_t* x, const uint32_t* g, int64_t steps, int64_t inputs, int64_t outputs, float* w) {
@@ -372,7 +348,7 @@ void xkd_product_half(const uint32_t* x, const int32_t* from, const int32_t* to,
                       int64_t same, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
     each_cell(from, to, count, cells, stride, same, [=](int64_t k, const int32_t* a, const int32_t* b, int64_t n) {
         each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
-            half_columns<lanes, parts>(x, a, b, n, words, outputs, w + k * words * outputs + c, y + c);
+            columns_product<lanes, parts, parts == 3 ? 6 : 8>(x, a, b, n, words, outputs, w + k * words * outputs + c, y + c);
         });
     });
 }

@@ -119,7 +119,12 @@ def _multiply(x, w, pairs, y, half):
 
 def rounds(inputs, outputs):
     """Whether products of so many channels are made of bfloat16 factors when asked for: the processor has the instruction."""
-    return inputs % 2 == 0 and outputs % 8 == 0 and hasattr(library(), "xkd_product_half")
+    return inputs % 2 == 0 and outputs % 8 == 0 and has_half()
+
+
+def has_half():
+    """Whether the processor multiplies bfloat16, as the compiler knows it; what trainings on this machine come to hangs on it."""
+    return hasattr(library(), "xkd_product_half")
 
 
 def _data(tensor):

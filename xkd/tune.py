@@ -1,8 +1,9 @@
 """`python -m xkd.tune`: the learning rate of each init, and the check that the baseline is converged; writes docs/tuning.json.
 
 Both inits get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
-training split that take part in nothing else. The best mean wins; a winner at the edge of the rates extends them. Then scratch is trained
-with its own rate for the pipeline's steps and for twice as many. Validation streets are not opened.
+training split that take part in nothing else. The best mean wins; a winner at the edge of the rates extends them. The file is
+written then, and again when scratch was trained with its own rate for the pipeline's steps and for twice as many. Validation
+streets are not opened.
 """
 
 import multiprocessing
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import companion, finetune, native
+from xkd import companion, finetune
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores
@@ -39,9 +40,7 @@ def run(params, init, fraction, seed, lr, factor):
     frames = [own[k] for k in subset([prepared.scenes[i] for i in own], fraction, seed)]
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {"steps": {"base": factor * count, "per_root": 0}}
-    code = [xkd.ROOT / "xkd" / name for name in finetune.CODE]
-    facts = [params["student"], settings, frames, seed, lr, prepared.digest, native.rounds(16, 16)]
-    kept = OUT / "tune" / (digest([str(facts)], start / "weights.safetensors", *code) + ".json")
+    kept = named(finetune.state_file(prepared, frames, start, params["student"], settings, lr, seed), ".json")
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
         network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
@@ -66,7 +65,7 @@ def scores(params, jobs):
 
 def initial(params, init, seed):
     """The folder of a tuning seed's init, named after all that it was made from; made if it is not there."""
-    from xkd.distill import CODE, Pool, distill
+    from xkd.distill import Pool, distill, state_file
 
     classes = Prepared(OUT / "prepared", params["data"]["train"]).classes
     if init == "scratch":
@@ -79,13 +78,17 @@ def initial(params, init, seed):
             finetune.scratch(params["student"], classes, seed, path)
         return path
     pool = Pool(params["data"], OUT / "prepared", OUT / "teacher")
-    facts = [params["student"], params["distill"], pool.digest, pool.index, native.rounds(16, 16)]
-    path = OUT / "tune" / f"{init}-{seed}-{digest(facts, *(xkd.ROOT / 'xkd' / name for name in CODE))[:16]}"
+    path = named(state_file(pool, params["student"], params["distill"], seed))
     if not path.exists():
         label = f"tune-distill-{seed}"
         arguments = (params["data"], params["student"], params["distill"], seed)
         distill(*arguments, OUT / "prepared", OUT / "teacher", path, label)
     return path
+
+
+def named(state, ending=""):
+    """Where the result of the training with this state file is kept."""
+    return OUT / "tune" / (state.parent.name + ending)
 
 
 def search(params, names):
@@ -128,18 +131,16 @@ def main():
     params = profile()
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else xkd.ROOT / "docs" / "tuning.json"
     table, best = search(params, params["sweep"]["inits"])
     prepared = Prepared(OUT / "prepared", params["data"]["train"])
     held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
-    result = {"search": table, "lr": best, "convergence": convergence(params, best["scratch"])}
-    result |= {
-        "tuning_frames": len(held),
-        "tuning_streets": sorted(set(held)),
-        "seeds": list(SEEDS),
-        "check_seeds": list(CHECK_SEEDS),
-        "sections": {name: params[name] for name in ("data", "student", "distill")} | {"finetune": settled(params)},
-    }
-    write_json(Path(sys.argv[1]) if len(sys.argv) > 1 else xkd.ROOT / "docs" / "tuning.json", result)
+    result = {"search": table, "lr": best, "seeds": list(SEEDS)}
+    result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
+    result["sections"] = {name: params[name] for name in ("data", "student", "distill")} | {"finetune": settled(params)}
+    write_json(out, result)
+    result |= {"convergence": convergence(params, best["scratch"]), "check_seeds": list(CHECK_SEEDS)}
+    write_json(out, result)
     print(result)
 
 

@@ -171,10 +171,10 @@ def tuning_text(summary):
     sentences = []
     if (frames := record.get("tuning_frames")) is not None:
         where = record.get("tuning_streets", [])
+        checked = " and convergence was checked" if record.get("convergence") else ""
         sentences.append(
-            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training "
-            f"streets), on which "
-            "learning rates were chosen and convergence was checked; validation streets were not looked at for that."
+            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training streets), on which "
+            f"learning rates were chosen{checked}; validation streets were not looked at for that."
         )
     if search := record.get("search"):
         best = {init: max(rates, key=lambda lr: rates[lr].get("mean", float("-inf"))) for init, rates in search.items()}
