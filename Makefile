@@ -87,8 +87,8 @@ demo: install
 KIND ?= semantickitti
 real: install
 	@$(STOP)
-	test -d "$(DATA)" || stop 'say where the data are: make real DATA=folder FEATURES=folder'
-	test -d "$(FEATURES)" || stop 'say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
+	test -d "$(DATA)" || stop 'DATA="$(DATA)" is no folder; say where the data are: make real DATA=folder FEATURES=folder'
+	test -d "$(FEATURES)" || stop 'FEATURES="$(FEATURES)" is no folder; say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
 	data=$$(cd "$(DATA)" && pwd)
 	features=$$(cd "$(FEATURES)" && pwd)
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
