@@ -1,8 +1,6 @@
 """A training beside another: it is the same training, it is waited for, and it ends with the one that started it."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -111,35 +109,3 @@ def test_a_cell_that_was_trained_ahead_is_the_cell(stages, tmp_path, monkeypatch
     assert cell(1, "ahead") == expected
     assert xkd.files.digest(tmp_path / "ahead") == xkd.files.digest(tmp_path / "alone")
     assert (tmp_path / "ahead.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
-
-
-def test_what_is_started_ends_with_a_parent_that_was_killed(tmp_path):
-    code = f"""
-import multiprocessing, os, signal, sys
-from tests.test_companion import stay
-multiprocessing.get_context("spawn").Process(target=stay, args=(os.getpid(), {str(tmp_path)!r})).start()
-while not os.path.exists({str(tmp_path / "pid")!r}): pass
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=xkd.ROOT, timeout=120)
-    pid = int((tmp_path / "pid").read_text())
-    for _ in range(100):
-        if not running(pid):
-            return
-        time.sleep(0.1)
-    os.kill(pid, 9)
-    pytest.fail("the process went on without its parent")
-
-
-def stay(parent, folder):
-    companion.end_with(parent)
-    with xkd.files.atomic(f"{folder}/pid") as temporary:
-        temporary.write_text(str(os.getpid()))
-    time.sleep(120)
-
-
-def running(pid):
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
-    except OSError:
-        return False

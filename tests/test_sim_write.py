@@ -184,7 +184,7 @@ def test_cityscapes_labels_and_names(tmp_path):
 def test_no_street_occurs_twice():
     streets = write.plan() + write.plan(seed=1) + write.plan(profile="smoke", seed=2)
     assert len({s.seed for s in streets}) == len(streets)
-    assert sum(s.frames for s in write.plan() if s.role.startswith("corpus")) == 300
+    assert sum(s.frames for s in write.plan() if s.role.startswith("corpus")) == 2100
     assert all(0 <= s.seed < 1 << 31 for s in streets)
 
 

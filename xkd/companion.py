@@ -8,14 +8,12 @@ up. What comes out is what stages one by one would give, because a training that
 import multiprocessing
 import os
 import sys
-import threading
-import time
 from contextlib import contextmanager
 
 import torch
 
 from xkd.errors import XkdError
-from xkd.machine import cores
+from xkd.machine import cores, end_with
 from xkd.parallel import device
 from xkd.train import finished
 
@@ -76,14 +74,3 @@ def _run(parent, function, *arguments):
         function(*arguments)
     except XkdError:
         sys.exit(1)
-
-
-def end_with(parent):
-    """Ends this process, whatever it does, soon after the process `parent` that started it has ended, killed or not."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent):
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -18,7 +18,7 @@ import xkd
 from xkd import companion, finetune
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
-from xkd.machine import cores
+from xkd.machine import cores, end_with
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.progress import progress
@@ -58,7 +58,7 @@ def scores(params, jobs):
         initial(params, init, seed)
     workers = max(1, cores() // params["finetune"]["processes"])
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, companion.end_with, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, spawn, end_with, (os.getpid(),)) as pool:
         found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
         return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
 

@@ -1,8 +1,8 @@
 """The sensor rigs and what they record: one LiDAR turn and its images, each at its own time, of one street.
 
 `nuscenes`: 32 beams 1.84 m above the ground and six cameras around; `kitti`: 64 beams and two forward cameras 0.54 m
-apart, taken at the instant of the sweep; `corpus`: a single camera of another make, height, focal length, light and
-texture statistics, for the teacher.
+apart, taken at the instant of the sweep; `corpus`: single images by cameras of other makes, heights, focal lengths, light
+and texture statistics, a third of them ahead and the others in any direction, for the teacher.
 """
 
 from dataclasses import dataclass
@@ -147,14 +147,15 @@ def shoot(street, name, index, eye_index, size, seed):
 
     rig, eye = RIGS[name], RIGS[name].eyes[eye_index]
     time = index * rig.step + eye.delay
-    height, tilt = eye.place[2], eye.pitch
-    fov = eye.fov
+    height, yaw, tilt, fov = eye.place[2], eye.yaw, eye.pitch, eye.fov
     if name == "corpus":
         rng = np.random.default_rng([15485863, street.seed])
-        height, tilt, fov = height + rng.uniform(-0.15, 0.5), tilt + rng.uniform(-3, 3), fov + rng.uniform(-6, 18)
+        height, tilt, fov = height + rng.uniform(-0.15, 0.5), tilt + rng.uniform(-3, 3), fov + rng.uniform(-6, 40)
+        rng = np.random.default_rng([32452867, street.seed, index])
+        yaw = rng.uniform(-180, 180) if rng.random() < 2 / 3 else yaw
     T_world_rig = street.ego(time)
     place = (*eye.place[:2], round(height, 6))
-    T_rig_cam = pose(np.round(rotation(np.radians(eye.yaw), np.radians(tilt)) @ OPTICAL, 9), place)
+    T_rig_cam = pose(np.round(rotation(np.radians(yaw), np.radians(tilt)) @ OPTICAL, 9), place)
     K = intrinsics(size, fov)
     T = np.round(T_world_rig @ T_rig_cam, 9)
     R, origin = np.ascontiguousarray(T[:3, :3]), np.ascontiguousarray(T[:3, 3])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
+from xkd.machine import end_with
 from xkd.progress import progress
 from xkd.sim import write_cityscapes, write_kitti, write_nuscenes
 from xkd.sim.taxonomy import TAXONOMY
@@ -25,10 +26,10 @@ PROFILES = {
     "default": {
         "train": (48, 10),
         "val": (150, 2),
-        "test": (40, 10),
+        "test": (150, 3),
         "kitti": (11, 4),
-        "corpus-train": (50, 5),
-        "corpus-val": (10, 5),
+        "corpus-train": (500, 4),
+        "corpus-val": (25, 4),
     },
     "smoke": {
         "train": (3, 2),
@@ -124,7 +125,7 @@ def make(streets, root, processes):
     if processes == 1:
         return {s: write_street(s, root) for s in progress(streets, "sim")}
     # `spawn`: a fork of a process that has run numba or torch threads can hang.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), settle) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), settle, (os.getpid(),)) as pool:
         # Mixed, so that the rate of the first streets tells the time that all of them take.
         jobs = {pool.submit(write_street, s, root): s for s in sorted(streets, key=lambda s: s.seed)}
         try:
@@ -136,10 +137,12 @@ def make(streets, root, processes):
             raise
 
 
-def settle():
-    """For a new process: one thread, as the processes share the cores already; the first one alone answers Ctrl-C."""
+def settle(parent):
+    """For a new process: one thread, as the processes share the cores already; the first one alone answers Ctrl-C, and none
+    outlives it."""
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
 
 
 def write_street(street, root):
