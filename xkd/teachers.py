@@ -15,6 +15,7 @@ from torch import nn
 import xkd
 from xkd.augment_images import to_tensor
 from xkd.errors import XkdError
+from xkd.machine import bfloat16
 from xkd.mini import Mini, load_mini
 from xkd.pool import pool, sample
 
@@ -50,7 +51,10 @@ class Teacher(nn.Module):
 
 
 class Segmenter(Teacher):
-    """The embedded mini network: features ahead of its classifier."""
+    """The embedded mini network: features ahead of its classifier, the mean of those of the image and of its mirror image.
+
+    Products in bfloat16 where the processor has them, as in its training.
+    """
 
     def __init__(self, network):
         super().__init__()
@@ -58,7 +62,10 @@ class Segmenter(Teacher):
         self.freeze()
 
     def look(self, images):
-        return self.network.features(images.contiguous(memory_format=torch.channels_last))
+        both = torch.cat([images, images.flip(3)]).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16()):
+            seen, mirrored = self.network.features(both).float().chunk(2)
+        return (seen + mirrored.flip(3)) / 2
 
 
 class Transformers(Teacher):

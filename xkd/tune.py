@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import companion, finetune
+from xkd import finetune
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores, end_with
