@@ -11,18 +11,18 @@ def to_tensor(image):
 
 
 def reduce(image, labels, longest):
-    """Arrays (H, W, 3) uint8, (H, W) int64 -> tensors (3, h, w), (h, w) with at most `longest` pixels a side."""
+    """Arrays (H, W, 3) uint8, (H, W) int64 -> tensors (3, h, w) uint8, (h, w) int8 with at most `longest` pixels a side."""
     image, labels = torch.from_numpy(np.array(image)).permute(2, 0, 1), torch.from_numpy(labels)
     factor = longest / max(labels.shape)
     if factor < 1:
         size = [max(1, round(side * factor)) for side in labels.shape]
         image = F.interpolate(image[None].float(), size=size, mode="area")[0].round().byte()
         labels = F.interpolate(labels[None, None].double(), size=size, mode="nearest-exact")[0, 0].long()
-    return image.contiguous(), labels
+    return image.contiguous(), labels.to(torch.int8)  # a corpus is kept in memory
 
 
 def crop(image, labels, size, generator, zoom=(0.5, 2.0)):
-    """(3, H, W) uint8 and (H, W) int64 of one image -> (1, 3, h, w) float 0..1 and (1, h/2, w/2) int64 of a part of it.
+    """(3, H, W) uint8 and (H, W) int8 of one image -> (1, 3, h, w) float 0..1 and (1, h/2, w/2) int64 of a part of it.
 
     `size` = (h, w) pixels from anywhere, mirrored half the time, enlarged by a factor out of `zoom`. Beyond the image
     its border is repeated, with label -1. Labels have half the resolution, which still sees every pole.

@@ -24,7 +24,7 @@ from xkd import files, metrics
 from xkd.augment_images import crop, recolour, reduce, to_tensor
 from xkd.corpus import FACTS, Corpus
 from xkd.errors import XkdError
-from xkd.machine import bfloat16
+from xkd.machine import bfloat16, cores
 from xkd.progress import progress as bar
 
 DEFAULTS = {
@@ -112,7 +112,9 @@ def train_mini(corpus, params, seed, out, progress=bar):
     # How often a state is kept changes nothing in the result, and so nothing in what is said about it.
     facts = {"params": {k: v for k, v in p.items() if k != "save_every"}, "seed": seed}
     resume = resume_file(train, facts)
-    data = [reduce(*pair, p["longest"]) for pair in progress(train, "teacher images")]
+    with ThreadPoolExecutor(cores()) as pool:
+        images = pool.map(lambda i: reduce(*train[i], p["longest"]), range(len(train)))
+        data = list(progress(images, "teacher images", len(train)))
     count = np.sum([np.bincount(labels[labels >= 0], minlength=len(train.classes)) for _, labels in data], axis=0)
     if not count.sum():
         raise XkdError(f"{train.root}: no pixel of the train split has a class.")
