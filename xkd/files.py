@@ -62,6 +62,8 @@ def read_json(path):
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise XkdError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise XkdError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise XkdError(f"{path}: is not JSON ({error}).") from None
 

@@ -50,10 +50,13 @@ def scratch(student, classes, seed, out):
 
 
 def labelled(prepared, skip=()):
-    """Indices of the frames that labels may be drawn from: all but those of the streets in `skip`."""
+    """Indices of the frames that labels may be drawn from: those that have labels, but for the streets in `skip`."""
     if not prepared.labelled:
         raise XkdError(f"{prepared.path}: this split has no labels to train on.")
-    return [i for i, scene in enumerate(prepared.scenes) if scene not in skip]
+    own = [i for i, scene in enumerate(prepared.scenes) if scene not in skip and prepared.frames[i]["labelled"]]
+    if not own:
+        raise XkdError(f"{prepared.path}: no frame of a street that is not held out has labels.")
+    return own
 
 
 def classes_of(prepared, frames):

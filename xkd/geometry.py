@@ -57,6 +57,8 @@ def rigid(rotation, translation):
     T = np.eye(4)
     T[:3, :3] = rotation if rotation.shape == (3, 3) else quaternion_matrix(rotation)
     T[:3, 3] = translation
+    if not np.isfinite(T).all():
+        raise XkdError(f"{translation!r} is not a translation of three finite numbers.")
     return T
 
 

@@ -1,6 +1,7 @@
 """params.yaml, and its small profiles laid over it."""
 
 import copy
+import math
 
 import yaml
 
@@ -12,11 +13,14 @@ def read(path=None):
     """params.yaml (of this checkout unless another is named) as a dict of sections."""
     path = path or xkd.ROOT / "params.yaml"
     try:
-        return yaml.safe_load(path.read_text())
+        sections = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise XkdError(f"{path}: no such file.") from None
     except yaml.YAMLError as error:
         raise XkdError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(sections, dict):
+        raise XkdError(f"{path}: holds no sections.")
+    return sections
 
 
 FREE = {"options", "mini", "teacher"}
@@ -29,8 +33,11 @@ def overlay(base, changes, where="params.yaml", free=False):
     for key, value in changes.items():
         if key not in base and not free:
             raise XkdError(f"{where}: unknown parameter {key!r}; there are {', '.join(map(str, sorted(base)))}.")
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
+        section = isinstance(base.get(key), dict)
+        if section and isinstance(value, dict):
             merged[key] = overlay(base[key], value, f"{where}.{key}", free or key in FREE)
+        elif key in base and section != isinstance(value, dict):
+            raise XkdError(f"{where}: {key} is {value!r}; it has to be {'a section' if section else 'one value'}.")
         else:
             merged[key] = copy.deepcopy(value)
     return merged
@@ -60,15 +67,49 @@ KEYS = {
 INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_root"}}
 
 
+LIMITS = dict.fromkeys(
+    ("superpixels", "hidden", "widths", "batch", "processes", "steps", "lovasz_points"), (1, math.inf)
+)
+LIMITS |= dict.fromkeys(("lr", "weight_decay", "clip", "save_every", "shown", "base", "per_root"), (0, math.inf))
+LIMITS |= dict.fromkeys(("turn", "scale", "jitter", "gain", "compactness"), (0, math.inf))
+LIMITS |= {"voxel": (1e-3, 100), "temperature": (1e-6, math.inf), "crop": (2, math.inf), "warmup": (0, 0.99)}
+LIMITS |= dict.fromkeys(("balanced", "flip"), (0, 1))
+"""Least and most of the numbers of that name; of a list or a section, of every one in it."""
+KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective"), (str, "a word"))
+KINDS |= dict.fromkeys(("unlabelled", "tuning", "widths", "fractions", "inits", "seeds"), (list, "a list"))
+
+
 def check(name, section):
-    """The section as it is; a key that is unknown or missing is refused by name."""
+    """The section as it is. Errors: a key that is unknown or missing, a value of another kind or out of its limits."""
+    if not isinstance(section, dict):
+        raise XkdError(f"params.yaml: {name} is {section!r}; it has to be a section.")
     for where, found, known in [(name, section, KEYS.get(name, section))] + [
         (f"{name}.{key}", section[key], keys) for key, keys in INNER.items() if isinstance(section.get(key), dict)
     ]:
         for key in sorted(set(found) ^ set(known)):
             what = "is an unknown parameter" if key in found else "is missing"
             raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
+    for key, value in section.items():
+        kind, words = KINDS.get(key, (object, ""))
+        if not isinstance(value, kind):
+            raise XkdError(f"params.yaml: {name}.{key} is {value!r}; it has to be {words}.")
+        check_limits(f"{name}.{key}", key, value)
     return section
+
+
+def check_limits(where, key, value):
+    """Errors: a number that is none, or that is not within `LIMITS`; `key` is its name or, without limits of its own, that above."""
+    if isinstance(value, dict):
+        for inner, part in value.items():
+            check_limits(f"{where}.{inner}", inner if inner in LIMITS else key, part)
+    elif isinstance(value, list):
+        for part in value:
+            check_limits(where, key, part)
+    elif key in LIMITS:
+        low, high = LIMITS[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            most = "" if high == math.inf else f" and {high:g} at most"
+            raise XkdError(f"params.yaml: {where} is {value!r}; it has to be a number of {low:g} at least{most}.")
 
 
 def sections(**given):

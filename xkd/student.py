@@ -102,13 +102,12 @@ def load(path, device="cpu"):
     architecture than the JSON beside them says."""
     path = Path(path)
     about = read_json(path / "network.json")
-    if about.get("kind") != CHECKPOINT:
-        raise XkdError(
-            f"{path / 'network.json'}: kind is {about.get('kind')!r}, and only {CHECKPOINT!r} can be loaded."
-        )
+    kind = about.get("kind") if isinstance(about, dict) else None
+    if kind != CHECKPOINT:
+        raise XkdError(f"{path / 'network.json'}: kind is {kind!r}, and only {CHECKPOINT!r} can be loaded.")
     try:
         network = Student(**about["config"])
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
         raise XkdError(f"{path / 'network.json'}: its config does not describe a student ({error!r}).") from None
     try:
         weights = load_file(path / "weights.safetensors")

@@ -183,6 +183,15 @@ def read_floats(path, columns):
     return scan
 
 
+def check_range(path, what, values, most):
+    """Errors: a value of a scan file that is not in 0..most, as in a file of another layout."""
+    bad = np.flatnonzero(~((values >= 0) & (values <= most)))
+    if len(bad):
+        raise XkdError(
+            f"{path}: {len(bad)} points have an {what} outside 0..{most}, the first is point {bad[0]} with {values[bad[0]]:g}."
+        )
+
+
 def read_bytes(path):
     """The bytes of a file that has to be there."""
     try:

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_floats, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, check_range, read_bytes, read_floats, same_length, training_ids
 from xkd.errors import XkdError
 from xkd.geometry import rigid
 
@@ -139,6 +139,7 @@ class NuScenes(Dataset):
     def scan_file(path):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
         raw = read_floats(path, 5)
+        check_range(path, "intensity", raw[:, 3], 255)
         points = np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1)
         return points, {"intensity": raw[:, 3] / np.float32(255), "ring": raw[:, 4].astype(np.uint8)}
 
@@ -165,7 +166,10 @@ class NuScenes(Dataset):
         return [self._camera(row, T_world_lidar) for row in rows.itertuples()]
 
     def _camera(self, row, T_world_lidar):
-        K = np.array(row.camera_intrinsic, np.float64)
+        try:
+            K = np.array(row.camera_intrinsic, np.float64)
+        except ValueError:
+            K = np.empty(0)
         if K.shape != (3, 3) or not row.height > 0 or not row.width > 0:
             raise XkdError(
                 f"{self._tables}: image {row.filename} has no size or its calibration no 3 x 3 camera_intrinsic."

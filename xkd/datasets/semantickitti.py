@@ -8,7 +8,7 @@ The world is camera 0's first frame, as in `poses.txt`.
 import numpy as np
 from PIL import Image
 
-from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_floats, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, check_range, read_bytes, read_floats, same_length, training_ids
 from xkd.errors import XkdError
 from xkd.geometry import invert
 
@@ -53,6 +53,7 @@ class SemanticKitti(Dataset):
     def scan_file(path):
         """One `velodyne/*.bin`: (N, 3) float32 metres, and its attributes."""
         raw = read_floats(path, 4)
+        check_range(path, "intensity", raw[:, 3], 1)
         return raw[:, :3].copy(), {"intensity": raw[:, 3].copy()}
 
     def read_labels(self, i):
@@ -79,6 +80,9 @@ class Sequence:
     def __init__(self, folder):
         self.folder = folder
         self.scans = sorted(path.stem for path in (folder / "velodyne").glob("*.bin"))
+        for scan in self.scans:
+            if not scan.isdecimal():
+                raise XkdError(f"{self.path('velodyne', scan, 'bin')}: is no scan's name, which is a number.")
         self.labelled = (folder / "labels").is_dir()
         self._calibration = read_calibration(folder / "calib.txt")
         self._poses = read_table(folder / "poses.txt", 12).reshape(-1, 3, 4)
@@ -107,6 +111,14 @@ class Sequence:
     def camera(self, name, scan, pose):
         """P = K [I | t]: the optical centre is off camera 0's by t, which belongs into the extrinsics."""
         P = self._calibration[CAMERAS[name]]
+        height, width = self.size(name)
+        if not (
+            width / 4 < P[0, 2] < width * 3 / 4 and height / 4 < P[1, 2] < height * 3 / 4 and P[0, 0] * P[1, 1] > 0
+        ):
+            raise XkdError(
+                f"{self.folder / 'calib.txt'}: {CAMERAS[name]} has focal lengths {P[0, 0]:g}, {P[1, 1]:g} and its centre at column "
+                f"{P[0, 2]:g}, row {P[1, 2]:g}, which is no calibration of images of {width} x {height}."
+            )
         T_cam_cam0 = np.eye(4)
         T_cam_cam0[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
         return Camera(
@@ -140,13 +152,21 @@ def four(matrix):
 
 def read_calibration(path):
     """{name: (3, 4)} of `calib.txt`: lines such as `P2: ` and twelve numbers."""
-    lines = [line.partition(":") for line in read_bytes(path).decode().splitlines() if line.strip()]
+    lines = [line.partition(":") for line in read_text(path).splitlines() if line.strip()]
     return {name.strip(): floats(values, 12, path, f"line {name}").reshape(3, 4) for name, _, values in lines}
+
+
+def read_text(path):
+    """The text of a file in UTF-8."""
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise XkdError(f"{path}: is not text ({error.reason} at byte {error.start}).") from None
 
 
 def read_table(path, columns):
     """(lines, columns) float64."""
-    text = read_bytes(path).decode()
+    text = read_text(path)
     lines = text.count("\n") + (not text.endswith("\n"))
     return floats(text, lines * columns, path, f"{lines} lines").reshape(-1, columns)
 
