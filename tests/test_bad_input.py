@@ -238,3 +238,39 @@ def test_no_point_in_any_image(nuscenes):
     scan.tofile(nuscenes / SCAN)
     with complains("Frame scene-0061-0", "none of its 4 points"):
         pair(open_dataset("nuscenes", nuscenes)[0])
+
+
+def test_a_scan_of_another_layout(nuscenes, kitti):
+    scan = np.fromfile(nuscenes / SCAN, np.float32)
+    scan[[3, 13]] = [256, -1]
+    scan.tofile(nuscenes / SCAN)
+    with complains(SCAN, "2 points have an intensity outside 0..255", "point 0 with 256"):
+        _ = open_dataset("nuscenes", nuscenes)[0].points
+    path = kitti / SEQUENCE / "velodyne" / "000000.bin"
+    scan = np.fromfile(path, np.float32)
+    scan[7] = 37
+    scan.tofile(path)
+    with complains("000000.bin", "1 points have an intensity outside 0..1", "point 1 with 37"):
+        _ = open_dataset("semantickitti", kitti)[0].points
+
+
+def test_a_file_that_is_no_scan(kitti):
+    (kitti / SEQUENCE / "velodyne" / "._000000.bin").touch()
+    with complains("velodyne/._000000.bin", "no scan's name"):
+        open_dataset("semantickitti", kitti)
+
+
+def test_images_that_the_calibration_is_not_of(kitti):
+    for path in (kitti / SEQUENCE / "image_2").glob("*.png"):
+        Image.new("RGB", (40, 20)).save(path)
+    with complains("00/calib.txt", "P2", "40 x 20"):
+        _ = open_dataset("semantickitti", kitti)[0].cameras
+    (kitti / SEQUENCE / "calib.txt").write_bytes(b"P2: \xff")
+    with complains("00/calib.txt", "is not text", "byte 4"):
+        open_dataset("semantickitti", kitti)
+
+
+def test_an_extrinsic_that_is_not_finite(nuscenes):
+    change(nuscenes, "calibrated_sensor", lambda rows: [r | {"translation": [0, None, 0]} for r in rows])
+    with complains("[0, None, 0]", "three finite numbers"):
+        _ = open_dataset("nuscenes", nuscenes)[0].cameras

@@ -25,6 +25,39 @@ def test_a_wrong_key_is_refused_by_name(name, change, words):
         params.sections(**{name: params.read()[name] | change})
 
 
+@pytest.mark.parametrize(
+    "name, change, words",
+    [
+        ("distill", {"batch": 0}, "distill.batch is 0; it has to be a number of 1 at least"),
+        ("distill", {"lr": -1}, "distill.lr is -1; it has to be a number of 0 at least"),
+        ("finetune", {"lr": {"scratch": "fast"}}, "finetune.lr.scratch is 'fast'"),
+        ("finetune", {"steps": {"base": -5, "per_root": 1}}, "finetune.steps.base is -5"),
+        ("finetune", {"warmup": 1.0}, "finetune.warmup is 1.0; it has to be a number of 0 at least and 0.99 at most"),
+        ("finetune", {"crop": True}, "finetune.crop is True"),
+        ("student", {"voxel": 0}, "student.voxel is 0"),
+        ("student", {"widths": [8, 0]}, "student.widths is 0"),
+        ("student", {"widths": 8}, "student.widths is 8; it has to be a list"),
+        ("data", {"unlabelled": "test"}, "data.unlabelled is 'test'; it has to be a list"),
+        ("distill", {"objective": ["cosine"]}, "distill.objective is \\['cosine'\\]; it has to be a word"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name, change, words):
+    with pytest.raises(XkdError, match=words):
+        params.sections(**{name: params.read()[name] | change})
+
+
+def test_a_section_stays_one_and_a_value_too(tmp_path):
+    with pytest.raises(XkdError, match="a is 1; it has to be a section"):
+        params.overlay({"a": {"c": 1}}, {"a": 1})
+    with pytest.raises(XkdError, match="x.a: c is {'d': 2}; it has to be one value"):
+        params.overlay({"a": {"c": 1}}, {"a": {"c": {"d": 2}}}, "x")
+    with pytest.raises(XkdError, match="distill is 1; it has to be a section"):
+        params.check("distill", 1)
+    (tmp_path / "params.yaml").touch()
+    with pytest.raises(XkdError, match="params.yaml: holds no sections"):
+        params.read(tmp_path / "params.yaml")
+
+
 def test_unknown_profile_and_key_in_a_profile():
     with pytest.raises(XkdError, match="unknown profile 'none'"):
         params.profile("none")

@@ -40,6 +40,29 @@ def test_other_classes_keep_their_places(tmp_path, scan):
     assert (written == network.segment(points[:, :3], points[:, 3])).all()
 
 
+def test_a_start_for_fine_tuning_labels_nothing(tmp_path, scan, capsys):
+    path, _ = scan
+    network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a", "b"]}, 0)
+    student.save(network, tmp_path / "net", init="distilled", seed=0)
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path)]) == 1
+    assert "is a start for fine-tuning" in capsys.readouterr().err and not path.with_suffix(".label").exists()
+    student.save(network, tmp_path / "net", init="distilled", fraction=0.5, kind="radar")
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path)]) == 1
+    assert "kind 'radar'" in capsys.readouterr().err
+
+
+def test_no_labels_are_written_over_others(tmp_path, scan, capsys):
+    path, _ = scan
+    student.save(student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a"]}, 0), tmp_path / "net")
+    (tmp_path / "b").mkdir()
+    twin = tmp_path / "b" / path.name
+    twin.write_bytes(path.read_bytes())
+    out = tmp_path / "labels"
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), "--out", str(out), str(path), str(twin)]) == 1
+    error = capsys.readouterr().err
+    assert "would be written twice" in error and str(twin) in error and not out.exists()
+
+
 @pytest.mark.parametrize("damage, words", [("scan", "whole number of points"), ("checkpoint", "no such file")])
 def test_what_cannot_be_used_is_one_sentence(tmp_path, scan, capsys, damage, words):
     path, _ = scan

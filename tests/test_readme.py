@@ -5,6 +5,7 @@ import pytest
 from xkd import ROOT, params
 from xkd.files import read_json
 from xkd.readme import BLOCK, block
+from xkd.report import tuned
 
 README = (ROOT / "README.md").read_text()
 REPORT = read_json(ROOT / "docs" / "results" / "report.json")
@@ -29,6 +30,10 @@ def test_learning_rates_are_the_winners_of_the_search():
         assert params.read()["finetune"]["lr"][init] == pytest.approx(float(best)) == TUNING["lr"][init]
         assert best not in (min(rows, key=float), max(rows, key=float)), "a winner at the edge extends the search"
     assert len({tuple(rows) for rows in TUNING["search"].values()}) == 1, "every init has the same budget"
+
+
+def test_the_search_was_made_with_the_parameters_of_this_tree():
+    assert TUNING["sections"] == tuned(params.profile())
 
 
 def test_tuning_streets_are_the_parameters_own():

@@ -45,7 +45,7 @@ def sections(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(trial, sections, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_json(folder / "tuning.json", TUNING | {"sections": {"data": sections["data"]}})
+    write_json(folder / "tuning.json", TUNING | {"sections": report.tuned(sections)})
     return folder / "out", report.build(trial, folder / "out", sections, folder / "tuning.json")
 
 
@@ -133,9 +133,7 @@ def test_what_the_numbers_rest_on_is_said(built):
     assert "plus 12 tuning frames (from 2 training streets)" in said
     assert "the same grid" in said and "scratch 0.008 of 0.004, 0.008" in said and "distilled 0.004 of" in said
     assert "10 %: 40.00 at 300 steps, 39.50 at 600 (-0.50); 100 %: 60.00 at 900 steps, 61.25 at 1800 (+1.25)" in said
-    assert (
-        "own label subset and its own distillation" in said and "3 validation streets" in said and "2 decimals" in said
-    )
+    assert "and its own distillation" in said and "3 validation streets" in said and "2 decimals" in said
 
 
 def test_a_baseline_that_is_not_converged_is_called_so(built):
@@ -154,6 +152,7 @@ def test_a_baseline_that_is_not_converged_is_called_so(built):
     said = " ".join(words.tuning_text({"setting": {"tuning": {"convergence": {"0.01": past}}}}))
     # The standard deviation of -2, -1, 0 is 1, and the error of their mean 1 / sqrt(3).
     assert "59.00 at 1800 (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said
+    assert "is converged" not in said
 
 
 def test_tuning_frames_stand_in_the_table(built):
@@ -161,8 +160,15 @@ def test_tuning_frames_stand_in_the_table(built):
 
 
 def test_a_tuning_record_of_other_data_does_not_count(built, sections):
-    elsewhere = {"data": sections["data"] | {"kind": "semantickitti"}}
-    assert report.setting(elsewhere, built[0].parent / "tuning.json")["tuning"] is None
+    for name, change in (
+        ("data", {"kind": "semantickitti"}),
+        ("teacher", {"name": "random"}),
+        ("distill", {"steps": 9}),
+    ):
+        other = sections | {name: sections.get(name, {}) | change}
+        assert report.setting(other, built[0].parent / "tuning.json")["tuning"] is None
+    assert report.setting(sections | {"finetune": {"lr": 1}}, built[0].parent / "tuning.json")["tuning"] is None
+    assert report.tuned({"finetune": {"lr": 1, "batch": 2}}) == {"finetune": {"batch": 2}}
 
 
 def test_a_cell_outside_the_sweep_does_not_count_and_a_missing_one_is_named(trial):

@@ -176,6 +176,14 @@ def test_records_are_whole(street):
     assert sensors.capture(street, "corpus", 0, 0)[0] is None
 
 
+def test_the_corpus_looks_ahead_and_around():
+    streets = [world.street(seed, "smoke") for seed in range(6)]
+    shots = [sensors.capture(street, "corpus", i, 0)[1][0] for street in streets for i in range(5)]
+    ahead = [shot.T_rig_cam[0, 2] > 0.99 for shot in shots]  # the optical axis against the rig's x
+    assert 4 <= sum(ahead) <= 18 and any(shot.T_rig_cam[0, 2] < -0.3 for shot in shots)
+    assert len({shot.K[0, 0] for shot in shots}) == 6, "a street has one camera"
+
+
 def test_full_turn_keeps_enough_points():
     assert all(len(sensors.scan(world.street(seed), "nuscenes", 0, 0).points) >= 12_000 for seed in range(40, 44))
 

@@ -1,5 +1,7 @@
 """The training loop: batches, schedule, stopping and going on; distillation and fine-tuning on a tiny prepared set."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,14 @@ def test_augment_moves_rigidly_but_for_scale():
     ratio = np.linalg.norm(moved[:25] - moved[25:], axis=1) / distance
     assert ratio == pytest.approx(np.full(25, ratio[0]), abs=1e-4) and abs(ratio[0] - 1) <= 0.1
     assert (0 <= gain).all() and (gain <= 1).all()
+
+
+def test_labels_are_drawn_from_frames_that_have_them():
+    frames = [{"labelled": k != 1} for k in range(4)]
+    split = SimpleNamespace(labelled=True, scenes=list("aabc"), frames=frames, path="out/prepared/train")
+    assert finetune.labelled(split, skip=["c"]) == [0, 2]
+    with pytest.raises(xkd.XkdError, match="out/prepared/train: no frame"):
+        finetune.labelled(split, skip=list("abc"))
 
 
 def test_unknown_objective_is_refused():

@@ -31,17 +31,35 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         network = xkd.load(options.checkpoint)
-        for scan in options.scans:
-            kind = options.kind or network.facts.get("kind", "semantickitti")
-            print(segment(network, scan, kind, options.out or scan.parent))
+        if "init" in network.facts and "fraction" not in network.facts:
+            raise XkdError(f"{options.checkpoint}: is a start for fine-tuning; its classifier never saw a label.")
+        kind = options.kind or network.facts.get("kind", "semantickitti")
+        if kind not in KINDS:
+            raise XkdError(
+                f"{options.checkpoint / 'network.json'}: data of kind {kind!r}; there are {', '.join(sorted(KINDS))}."
+            )
+        outs = [label_file(scan, options.out or scan.parent) for scan in options.scans]
+        for k, out in enumerate(outs):
+            if out in outs[:k]:
+                raise XkdError(
+                    f"{out}: would be written twice, for {options.scans[outs.index(out)]} and for {options.scans[k]}."
+                )
+        for scan, out in zip(options.scans, outs, strict=True):
+            segment(network, scan, kind, out)
+            print(out)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def segment(network, scan, kind, out):
-    """Writes `out/<scan>.label`, one uint32 a point, and returns its path. Ids are SemanticKITTI's raw ones for a network of its classes,
+def label_file(scan, folder):
+    """`folder/<scan>.label`."""
+    return folder / (scan.name.removesuffix(".bin").removesuffix(".pcd") + ".label")
+
+
+def segment(network, scan, kind, path):
+    """Writes the file `path`, one uint32 a point. Ids are SemanticKITTI's raw ones for a network of its classes,
     as its benchmark takes them, and else the places of the classes in the checkpoint's network.json."""
     points, attributes = KINDS[kind].scan_file(scan)
     classes = network.config["classes"]
@@ -50,10 +68,8 @@ def segment(network, scan, kind, out):
         # Several raw ids share a class; the first is the plain one (car, not moving car).
         raw = {name: number for number, (_, name) in reversed(facts("semantickitti")["labels"].items())}
         ids = np.array([raw[name] for name in classes], np.uint32)
-    path = out / (scan.name.removesuffix(".bin").removesuffix(".pcd") + ".label")
     with atomic(path) as temporary:
         ids[network.segment(points, attributes["intensity"])].tofile(temporary)
-    return path
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from xkd import params
 REFERENCE = 0.062
 OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0, "report": 25.0}
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
+DATA = {True: 20.0, False: 200.0}
+"""Seconds that making the data takes, of the small kind and of the default kind."""
 STEP, POINT_STEP = 0.008, 0.46e-6
 """Seconds of a training step, and what each point in its batch adds to them, two trainings at a time (`xkd.companion`)."""
 TEACHER_STEP, FRAMES, LABELLED = 0.085, 930, 400
@@ -31,9 +33,12 @@ def main(arguments=None):
         print("xkd: every stage is done.", flush=True)
         return
     sections = params.profile()
-    seconds = sum(cost(name, sections) for name in left) * calibrate() / REFERENCE
+    seconds = sum(cost(name, sections) for name in left)
+    made = xkd.ROOT / "data" in (xkd.ROOT / sections["data"]["root"]).parents
+    if made and not (xkd.ROOT / "data" / "xkd-sim.json").is_file():
+        seconds += DATA[sections["sweep"]["seeds"] == [0]]
     print(
-        f"xkd: {len(left)} stages to run, {words(seconds)} on this machine; "
+        f"xkd: {len(left)} stages to run, with their data {words(seconds * calibrate() / REFERENCE)} on this machine; "
         "stopped and started again, it goes on where it was.",
         flush=True,
     )

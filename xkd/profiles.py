@@ -38,7 +38,7 @@ def main(arguments=None):
         default=[],
         metavar="KEY=VALUE",
         dest="given",
-        help="a further change, such as data.root=/path; the value is YAML",
+        help="a further change, such as data.root=/path; the value is YAML, or plain text in the place of a word",
     )
     options = parser.parse_args(arguments)
     try:
@@ -62,13 +62,21 @@ def overlaid(name, given=()):
         if not equals:
             raise XkdError(f"--set {change}: should be key=value.")
         try:
-            value = checked(yaml.safe_load(text), f"--set {key}")
+            # A folder's name is taken as it stands, whatever it would be in YAML.
+            value = text if isinstance(present(sections, key), str) else checked(yaml.safe_load(text), f"--set {key}")
         except yaml.YAMLError:
             raise XkdError(f"--set {change}: the value is not YAML.") from None
         for part in reversed(key.split(".")):
             value = {part: value}
         sections = params.overlay(sections, value, "--set")
     return sections | {"profiles": params.read()["profiles"]}
+
+
+def present(sections, key):
+    """The value at `a.b`, None where there is none."""
+    for part in key.split("."):
+        sections = sections.get(part) if isinstance(sections, dict) else None
+    return sections
 
 
 def copy(dest, sections, root=None):

@@ -87,11 +87,20 @@ def choose(cells, count):
 
 
 def setting(sections, tuning):
-    """What the numbers rest on: the parameters as given and the tuning record, None if there is none of these data."""
+    """What the numbers rest on: the parameters as given and the tuning record, None if there is none of these data and this training."""
     record = read_json(tuning) if tuning.is_file() else None
-    if record and record.get("sections", {}).get("data") != sections.get("data"):
+    if record and record.get("sections") != tuned(sections):
         record = None
     return {"parameters": sections, "tuning": record}
+
+
+def tuned(sections):
+    """Of all sections what a search for learning rates is made with; the rates are what it finds."""
+    names = ("data", "teacher", "student", "distill", "finetune")
+    found = {name: sections[name] for name in names if name in sections}
+    if "finetune" in found:
+        found["finetune"] = {key: value for key, value in found["finetune"].items() if key != "lr"}
+    return found
 
 
 def stages(folder):

@@ -1,4 +1,4 @@
-"""`python -m xkd.tune`: the learning rate of each init, and the check that the baseline is converged; writes docs/tuning.json.
+"""`python -m xkd.tune [--check]`: the learning rate of each init, and the check that the baseline is converged; writes docs/tuning.json.
 
 Both inits get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
 training split that take part in nothing else. The best mean wins; a winner at the edge of the rates extends them. The file is
@@ -6,6 +6,7 @@ written then, and again when scratch was trained with its own rate for the pipel
 streets are not opened.
 """
 
+import argparse
 import multiprocessing
 import os
 import sys
@@ -22,6 +23,7 @@ from xkd.machine import cores, end_with
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.progress import progress
+from xkd.report import tuned
 from xkd.subsets import subset
 from xkd.train import evaluate
 
@@ -127,30 +129,44 @@ def convergence(params, rate):
     return rows
 
 
-def main():
-    params = profile()
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m xkd.tune", description="Learning rates, and whether scratch is converged."
+    )
+    parser.add_argument(
+        "out", type=Path, nargs="?", default=xkd.ROOT / "docs" / "tuning.json", help="default: docs/tuning.json"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only the check of convergence, with the rates that are in the file"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        result = read_json(options.out) if options.check else None
+        print(tune(profile(), options.out, result))
+    except XkdError as error:
+        print(f"xkd: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tune(params, out, result=None):
+    """Writes the file `out` after the search and again after the check, and returns what is in it; `result`: a search's, which is
+    then not made again. Errors: a search that was made with other parameters."""
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else xkd.ROOT / "docs" / "tuning.json"
-    table, best = search(params, params["sweep"]["inits"])
-    prepared = Prepared(OUT / "prepared", params["data"]["train"])
-    held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
-    result = {"search": table, "lr": best, "seeds": list(SEEDS)}
-    result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
-    result["sections"] = {name: params[name] for name in ("data", "student", "distill")} | {"finetune": settled(params)}
+    if result is None:
+        table, best = search(params, params["sweep"]["inits"])
+        prepared = Prepared(OUT / "prepared", params["data"]["train"])
+        held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
+        result = {"search": table, "lr": best, "seeds": list(SEEDS), "sections": tuned(params)}
+        result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
+        write_json(out, result)
+    elif result["sections"] != tuned(params):
+        raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
+    result |= {"convergence": convergence(params, result["lr"]["scratch"]), "check_seeds": list(CHECK_SEEDS)}
     write_json(out, result)
-    result |= {"convergence": convergence(params, best["scratch"]), "check_seeds": list(CHECK_SEEDS)}
-    write_json(out, result)
-    print(result)
-
-
-def settled(params):
-    """The section finetune without what the search decides."""
-    return {key: value for key, value in params["finetune"].items() if key != "lr"}
+    return result
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except XkdError as error:
-        sys.exit(f"xkd: {error}")
+    sys.exit(main())

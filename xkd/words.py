@@ -6,7 +6,7 @@ import xkd
 from xkd.palette import share, styles
 
 TEACHERS = {
-    "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, another camera), "
+    "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, other cameras), "
     "then frozen; it never saw an image or a label of the LiDAR data set",
     "transformers": "a pre-trained vision model, taken frozen; what it was trained on is said by its own model "
     "card, and pixel "
@@ -48,7 +48,8 @@ def headline(summary):
                 verdict = f"95 % interval {interval(row)}" + ("" if clear else ", which includes zero")
             text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch"
             text += f" ({verdict}, {row['n']} seeds)."
-            if (factor := saved[row["fraction"]]["factor"]) is not None and factor > 1:
+            factor = saved[row["fraction"]]["factor"]
+            if factor is not None and factor > 1 and row["low"] is not None and row["low"] > 0:
                 text += f" Scratch reaches that score with about {factor:g} times the labels."
             sentences.append(text)
     return sentences or ["Nothing to compare: there is no pair of a baseline run and another with the same seed."]
@@ -116,10 +117,10 @@ def method(summary):
     """How the numbers came about, as a list of sentences."""
     streets = summary["streets"]
     sentences = [
-        "Each seed has its own label subset and its own distillation; both starts of a seed are fine-tuned on "
-        "the same frames.",
-        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions, "
-        "plus the "
+        "Each seed has its own label subset (of all labels there is one) and its own distillation; both starts of a seed are "
+        "fine-tuned on the same frames.",
+        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
+        "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
         f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
         if summary["street_variance"]
         else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
@@ -202,9 +203,9 @@ def tuning_text(summary):
                 f"The baseline is NOT converged at {', '.join(gains)}: twice the steps gain {CONVERGED} points or more, so the "
                 "differences there are at equal steps and say less about labels than they would at convergence."
             )
-        else:
+        elif not losses:
             sentences.append(
-                f"The baseline is converged: twice the steps gain less than {CONVERGED} points everywhere."
+                f"The baseline is converged: twice the steps change less than {CONVERGED} points everywhere."
             )
         if losses:
             sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
