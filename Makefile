@@ -89,6 +89,7 @@ real: install
 	@$(STOP)
 	test -d "$(DATA)" || stop 'DATA="$(DATA)" is no folder; say where the data are: make real DATA=folder FEATURES=folder'
 	test -d "$(FEATURES)" || stop 'FEATURES="$(FEATURES)" is no folder; say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
+	test -n "$$(find -L "$(FEATURES)" -name '*.npy' -print -quit)" || stop 'FEATURES="$(FEATURES)" holds no .npy file'
 	data=$$(cd "$(DATA)" && pwd)
 	features=$$(cd "$(FEATURES)" && pwd)
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \

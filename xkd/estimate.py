@@ -3,7 +3,7 @@
 The costs were measured on two cores on which `calibrate` takes `REFERENCE` seconds, and are scaled by what it takes here.
 """
 
-import sys
+import argparse
 import time
 from contextlib import chdir
 
@@ -24,9 +24,15 @@ teacher at 17."""
 
 def main(arguments=None):
     """Prints one sentence."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given:
-        print(f"xkd: {words(float(given[0]) * calibrate() / REFERENCE)} on this machine.", flush=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m xkd.estimate", description="How long it will take on this machine."
+    )
+    parser.add_argument(
+        "seconds", type=float, nargs="?", help="of work on the reference machine; default: what dvc repro has left"
+    )
+    given = parser.parse_args(arguments).seconds
+    if given is not None:
+        print(f"xkd: {words(given * calibrate() / REFERENCE)} on this machine.", flush=True)
         return
     left = stages_left(xkd.ROOT)
     if not left:

@@ -89,8 +89,11 @@ def copy(dest, sections, root=None):
         raise XkdError(f"{dest}: holds the checkout itself.")
     if dest.exists() and not (dest.is_dir() and ((dest / MARKER).exists() or not any(dest.iterdir()))):
         raise XkdError(f"{dest}: is something else already (no {MARKER} in it); choose another folder.")
-    dest.mkdir(parents=True, exist_ok=True)
-    (dest / MARKER).touch()
+    try:
+        dest.mkdir(parents=True, exist_ok=True)
+        (dest / MARKER).touch()
+    except OSError as error:
+        raise XkdError(f"{dest}: cannot be made ({error.strerror}).") from None
     for old in list(walked(dest)):
         if old != MARKER:
             (dest / old).unlink()

@@ -1,5 +1,6 @@
 """`python -m xkd.readme`: writes the measured results into README.md, between its two markers, from docs/results/report.json."""
 
+import argparse
 import re
 
 import xkd
@@ -19,7 +20,10 @@ def block(summary):
     )
 
 
-def main():
+def main(arguments=None):
+    argparse.ArgumentParser(prog="python -m xkd.readme", description="Writes the results into README.md.").parse_args(
+        arguments
+    )
     path = xkd.ROOT / "README.md"
     text = block(read_json(xkd.ROOT / "docs" / "results" / "report.json"))
     with atomic(path) as temporary:
