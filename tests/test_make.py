@@ -12,7 +12,7 @@ import yaml
 import xkd
 from xkd import XkdError, estimate, params, profiles
 
-TOOLS = "sh cat cksum cut grep test printf echo env".split()
+TOOLS = "sh cat cksum cut grep test printf echo env find".split()
 
 
 @pytest.fixture
@@ -92,6 +92,8 @@ def test_real_needs_folders(bare, tmp_path):
     (checkout / ".venv" / ".xkd").write_text(asked)
     done = make(checkout, programs, "real")
     assert done.returncode != 0 and "make real DATA=folder" in done.stderr
+    done = make(checkout, programs, "real", f"DATA={checkout}", f"FEATURES={programs}")
+    assert done.returncode != 0 and f'FEATURES="{programs}" holds no .npy file' in done.stderr
 
 
 def test_requirements_are_exact_and_are_what_is_imported():
