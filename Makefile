@@ -58,6 +58,7 @@ install:
 	$(PIP) --requirement requirements.txt
 	$(PIP) --no-build-isolation --no-deps --editable .
 	echo "$(STAMP)" > "$(ENV)/.xkd"
+	test -n "$(JOINED)" || echo 'xkd: installed; for commands other than make: source "$(ENV)/bin/activate"'
 
 install-test: install
 	@test "$$(cat "$(ENV)/.xkd-test" 2>/dev/null)" != "$(STAMP_TEST)" || exit 0

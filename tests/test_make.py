@@ -170,7 +170,7 @@ def test_every_profile_lies_over_params_yaml():
     assert laid["data"]["root"] == "/somewhere" and laid["sweep"]["seeds"] == [7]
     for odd in ("/a #b", "/a: b", "[a]", "7"):  # names of folders
         assert profiles.overlaid("real", [f"data.root={odd}"])["data"]["root"] == odd
-    assert laid["finetune"]["lr"] == base["finetune"]["lr"] | {"scratch": 0.5}
+    assert laid["finetune"]["lr"] == base["profiles"]["real"]["finetune"]["lr"] | {"scratch": 0.5}
 
 
 @pytest.mark.parametrize(
