@@ -89,7 +89,7 @@ def test_pool_is_the_mean_of_the_upsampled_map():
 # ---- the contract
 
 
-def misplaced(teacher, patches=10, features=None):
+def misplaced(teacher, features=None, patches=10):
     """How many cells off a bright patch of a grey image the features' change is centred, on average: rows, columns.
 
     `features`: the function of images that is looked at, if it is not the teacher itself.
@@ -145,7 +145,7 @@ def test_untrained_control_keeps_the_contract():
 def test_mini_features_lie_where_the_pixels_are():
     teacher = even(open_teacher({"name": "random", "seed": 1}))
     with torch.no_grad():
-        assert misplaced(teacher, features=teacher.network.features).abs().max() < 0.1
+        assert misplaced(teacher, teacher.network.features).abs().max() < 0.1
         # Mirrored images give mirrored maps: true only when the cells are centred on the pixels that they cover.
         images = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
         seen, mirrored = teacher.network.features(images), teacher.network.features(images.flip(2, 3))

@@ -13,8 +13,8 @@ from xkd import params
 REFERENCE = 0.062
 OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0, "report": 25.0}
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
-DATA = {True: 20.0, False: 200.0}
-"""Seconds that making the data takes, of the small kind and of the default kind."""
+DATA, SMALL_DATA = 200.0, 20.0
+"""Seconds that making the data takes."""
 STEP, POINT_STEP = 0.008, 0.46e-6
 """Seconds of a training step, and what each point in its batch adds to them, two trainings at a time (`xkd.companion`)."""
 TEACHER_STEP, FRAMES, LABELLED = 0.085, 930, 400
@@ -42,7 +42,7 @@ def main(arguments=None):
     seconds = sum(cost(name, sections) for name in left)
     made = xkd.ROOT / "data" in (xkd.ROOT / sections["data"]["root"]).parents
     if made and not (xkd.ROOT / "data" / "xkd-sim.json").is_file():
-        seconds += DATA[sections["sweep"]["seeds"] == [0]]
+        seconds += SMALL_DATA if small(sections) else DATA
     print(
         f"xkd: {len(left)} stages to run, with their data {words(seconds * calibrate() / REFERENCE)} on this machine; "
         "stopped and started again, it goes on where it was.",
@@ -54,8 +54,7 @@ def cost(stage, sections):
     """Seconds of one stage (`finetune@0.01-scratch-0`) with these sections of params.yaml, on the reference machine."""
     kind, _, cell = stage.partition("@")
     seconds = OVERHEAD.get(kind, 0.0)
-    small = sections["sweep"]["seeds"] == [0] or sections["data"]["kind"] != "nuscenes"
-    frames = 20 if small else FRAMES
+    frames = 20 if small(sections) else FRAMES
     if kind == "prepare":
         seconds += frames / 32
     if kind == "teacher":
@@ -66,10 +65,15 @@ def cost(stage, sections):
         settings = sections[kind]
         steps = settings["steps"]
         if kind == "finetune":
-            labelled = (20 if small else LABELLED) * float(cell.split("-")[0])
+            labelled = (20 if small(sections) else LABELLED) * float(cell.split("-")[0])
             steps = steps["base"] + steps["per_root"] * labelled**0.5
         seconds += steps * (STEP + POINT_STEP * settings["batch"] * settings["crop"])
     return seconds
+
+
+def small(sections):
+    """Whether these are not the default data."""
+    return sections["sweep"]["seeds"] == [0] or sections["data"]["kind"] != "nuscenes"
 
 
 def stages_left(root):
