@@ -8,9 +8,12 @@ from PIL import Image
 
 import xkd
 from xkd.files import digest, read_json
+from xkd.params import profile
+from xkd.prepared import matching
 from xkd.sim import __main__ as command
 from xkd.sim import write, write_cityscapes, write_kitti, write_nuscenes
 from xkd.sim.records import Shot, Sweep
+from xkd.sim.write_nuscenes import VERSIONS, role_numbers, scene_numbers
 
 NAMES = ["flat.driveable_surface", "vehicle.car", "static.vegetation"]
 K = np.array([[100.0, 0, 40], [0, 100, 20], [0, 0, 1]])
@@ -188,6 +191,16 @@ def test_no_street_occurs_twice():
     assert all(0 <= s.seed < 1 << 31 for s in streets)
 
 
+def test_streets_to_tune_on_are_training_scenes_of_their_own():
+    planned = [(s.role, role_numbers(s.role)[s.number]) for s in write.plan() if s.role in VERSIONS]
+    assert len({number for _, number in planned}) == len(planned)
+    tuning = [number for role, number in planned if role == "tuning"]
+    assert set(tuning) < set(scene_numbers("train")) and len(tuning) == 62
+    # params.yaml names them by one pattern, which fits no street that labels are drawn from
+    train = [f"scene-{number:04d}" for role, number in planned if role in ("train", "tuning")]
+    assert matching(train, profile()["data"]["tuning"]) == [False] * 40 + [True] * 62
+
+
 @pytest.mark.parametrize("wrong", [{"rig": "radar"}, {"profile": "huge"}, {"seed": -1}])
 def test_wrong_options_are_named(wrong):
     with pytest.raises(xkd.XkdError, match=str(*wrong.values())):
@@ -201,8 +214,11 @@ def empty(monkeypatch):
     monkeypatch.setattr(write_nuscenes, "write_tables", lambda *_: None)
 
 
-def test_a_foreign_folder_is_left_alone(empty, tmp_path, capsys):
+@pytest.mark.parametrize("marker", [None, "[]", '{"made_by": "hand"}'])
+def test_a_foreign_folder_is_left_alone(marker, empty, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("precious")
+    if marker:
+        (tmp_path / write.MARKER).write_text(marker)
     assert command.main([str(tmp_path)]) == 1
     message = capsys.readouterr().err
     assert str(tmp_path) in message and message.count("\n") == 1

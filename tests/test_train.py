@@ -12,6 +12,7 @@ import xkd.prepared
 from xkd import distill, finetune, train
 from xkd.augment import augment, crop
 from xkd.objectives import objective
+from xkd.prepared import TeacherFeatures
 from xkd.sparse import collate
 
 FIT = {"steps": 12, "lr": 0.05, "warmup": 0.25, "weight_decay": 0.0, "clip": 5.0, "save_every": 0.0}
@@ -112,8 +113,9 @@ def test_labels_are_drawn_from_frames_that_have_them():
     frames = [{"labelled": k != 1} for k in range(4)]
     split = SimpleNamespace(labelled=True, scenes=list("aabc"), frames=frames, path="out/prepared/train")
     assert finetune.labelled(split, skip=["c"]) == [0, 2]
+    assert finetune.labelled(split, skip=["[ab]"]) == [3]
     with pytest.raises(xkd.XkdError, match="out/prepared/train: no frame"):
-        finetune.labelled(split, skip=list("abc"))
+        finetune.labelled(split, skip=["?"])
 
 
 def test_unknown_objective_is_refused():
@@ -166,8 +168,20 @@ def test_distillation_teaches_the_student_alone_and_reproduces(small, tmp_path, 
     assert xkd.files.digest(small["out"] / "teacher") == before
 
 
+def test_whitening_by_its_definition(small):
+    folder = small["out"] / "teacher"
+    plain, white = (TeacherFeatures(folder, "train", shrinkage=shrinkage) for shrinkage in (None, 0.2))
+    before, after = (np.concatenate([f.pairs(i)[2] for i in range(6)]).astype(float) for f in (plain, white))
+    values, vectors = np.linalg.eigh(np.load(folder / "train" / "correlation.npy"))
+    assert values.mean() == pytest.approx(1, abs=0.01)
+    # In the directions of the eigenvectors, each is divided by the root of its own eigenvalue, raised by 0.2.
+    assert after @ vectors == pytest.approx(before @ vectors / np.sqrt(np.maximum(values, 0) + 0.2), abs=1e-4)
+    off = TeacherFeatures(folder, "train", shrinkage=1e6).pairs(0)[2]
+    assert off * 1e3 == pytest.approx(plain.pairs(0)[2], abs=1e-3)
+
+
 def test_pairs_of_a_batch_point_at_the_right_points(small):
-    pool = distill.Pool(small["data"], small["out"] / "prepared", small["out"] / "teacher")
+    pool = distill.Pool(small["data"], small["distill"], small["out"] / "prepared", small["out"] / "teacher")
     still = {"turn": 0, "flip": 0, "scale": 0, "jitter": 0, "gain": 0}
     voxels, pairs = pool.batch([0, 1], small["student"], {"crop": 500, "augment": still}, np.random.default_rng(0))
     inputs, scan = voxels.inputs.numpy(), voxels.scan.numpy()

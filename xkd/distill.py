@@ -13,7 +13,7 @@ from xkd.files import digest
 from xkd.native import NormReLU
 from xkd.objectives import objective
 from xkd.parallel import device, share, together
-from xkd.prepared import Prepared, TeacherFeatures
+from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.sparse import collate
 from xkd.train import fit, order
 
@@ -35,12 +35,13 @@ class Projection(nn.Module):
 class Pool:
     """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features)."""
 
-    def __init__(self, data, prepared, teacher):
-        names = [data["train"], *data["unlabelled"]]
-        self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
-        self.index = [
-            (s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if p.scenes[i] not in data["tuning"]
+    def __init__(self, data, settings, prepared, teacher):
+        names, shrinkage = [data["train"], *data["unlabelled"]], settings["whiten"]
+        self.splits = [
+            (Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"], shrinkage)) for name in names
         ]
+        tuning = matching(self.splits[0][0].scenes, data["tuning"])
+        self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
         self.digest = [part.digest for split in self.splits for part in split]
         if not self.index:
@@ -82,7 +83,7 @@ def distill(data, student, settings, seed, prepared, teacher, out, label=None):
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
         network, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
-    frames = len(Pool(data, prepared, teacher))
+    frames = len(Pool(data, settings, prepared, teacher))
     students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=frames)
     resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
@@ -92,7 +93,7 @@ def distill(data, student, settings, seed, prepared, teacher, out, label=None):
 def _train(data, student, settings, seed, prepared, teacher, label):
     """The distilled student, the losses, and the file of the training's state."""
     loss_of_pairs = objective(settings["objective"])
-    pool = Pool(data, prepared, teacher)
+    pool = Pool(data, settings, prepared, teacher)
     network = students.build(student | {"classes": pool.classes}, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -124,7 +125,7 @@ def ahead(data, student, settings, seed, prepared, teacher):
     seeds = params.profile()["sweep"]["seeds"]
     if not companion.idle(settings) or seed not in seeds:
         return None
-    pool = Pool(data, prepared, teacher)
+    pool = Pool(data, settings, prepared, teacher)
 
     def training(number):
         job = (_train, data, student, settings, number, prepared, teacher, f"distill-{number}")

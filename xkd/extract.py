@@ -81,6 +81,8 @@ def _split(teacher, dataset, prepared, settings, out):
         }.items():
             np.save(folder / f"{name}.npy", array)
         about = {"dim": teacher.dim, "mean": spread.mean(0).tolist(), "std": np.maximum(spread.std(0), 1e-3).tolist()}
+        spread = (spread - about["mean"]) / about["std"]
+        np.save(folder / "correlation.npy", spread.T @ spread / len(spread))
         del maps
         write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
         size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20

@@ -12,7 +12,7 @@ from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
 from xkd.metrics import iou
 from xkd.parallel import device, share, together
-from xkd.prepared import Prepared
+from xkd.prepared import Prepared, matching
 from xkd.sparse import collate
 from xkd.subsets import subset
 from xkd.train import evaluate, fit, order
@@ -50,10 +50,11 @@ def scratch(student, classes, seed, out):
 
 
 def labelled(prepared, skip=()):
-    """Indices of the frames that labels may be drawn from: those that have labels, but for the streets in `skip`."""
+    """Indices of the frames that labels may be drawn from: those that have labels, but for the scenes that `skip` names."""
     if not prepared.labelled:
         raise XkdError(f"{prepared.path}: this split has no labels to train on.")
-    own = [i for i, scene in enumerate(prepared.scenes) if scene not in skip and prepared.frames[i]["labelled"]]
+    skipped = matching(prepared.scenes, skip)
+    own = [i for i, frame in enumerate(prepared.frames) if frame["labelled"] and not skipped[i]]
     if not own:
         raise XkdError(f"{prepared.path}: no frame of a street that is not held out has labels.")
     return own

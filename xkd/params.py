@@ -59,7 +59,7 @@ KEYS = {
     "data": {"kind", "root", "train", "validation", "unlabelled", "tuning", "options"},
     "prepare": {"superpixels", "compactness", "occlusion"},
     "student": {"voxel", "widths"},
-    "distill": TRAINING | {"objective", "hidden", "temperature", "steps", "lr"},
+    "distill": TRAINING | {"objective", "whiten", "hidden", "temperature", "steps", "lr"},
     "finetune": TRAINING | {"lr", "steps", "balanced", "lovasz_points", "shown"},
     "sweep": {"fractions", "inits", "seeds"},
 }
@@ -72,7 +72,13 @@ LIMITS = dict.fromkeys(
 )
 LIMITS |= dict.fromkeys(("lr", "weight_decay", "clip", "save_every", "shown", "base", "per_root"), (0, math.inf))
 LIMITS |= dict.fromkeys(("turn", "scale", "jitter", "gain", "compactness"), (0, math.inf))
-LIMITS |= {"voxel": (1e-3, 100), "temperature": (1e-6, math.inf), "crop": (2, math.inf), "warmup": (0, 0.99)}
+LIMITS |= {
+    "voxel": (1e-3, 100),
+    "temperature": (1e-6, math.inf),
+    "whiten": (1e-6, math.inf),
+    "crop": (2, math.inf),
+    "warmup": (0, 0.99),
+}
 LIMITS |= dict.fromkeys(("balanced", "flip"), (0, 1))
 """Least and most of the numbers of that name; of a list or a section, of every one in it."""
 KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective"), (str, "a word"))

@@ -11,6 +11,7 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
 from xkd.geometry import pair
 from xkd.machine import cores
+from xkd.prepared import matching
 from xkd.progress import progress
 from xkd.superpixels import segment
 
@@ -46,11 +47,11 @@ def check_streets(data, streets):
             raise XkdError(
                 f"{data['root']}: {min(shared)} is in split {split!r} and in the validation split {data['validation']!r}."
             )
-    unknown = set(data["tuning"]) - streets[data["train"]]
-    if unknown:
-        raise XkdError(
-            f"params.yaml: data.tuning: {min(unknown)} is no scene of split {data['train']!r} of {data['root']}."
-        )
+    for name in data["tuning"]:
+        if not any(matching(streets[data["train"]], [name])):
+            raise XkdError(
+                f"params.yaml: data.tuning: {name} is no scene of split {data['train']!r} of {data['root']}."
+            )
 
 
 def _split(dataset, data, split, paired, settings, out):

@@ -21,7 +21,7 @@ from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores, end_with
 from xkd.params import profile
-from xkd.prepared import Prepared
+from xkd.prepared import Prepared, matching
 from xkd.progress import progress
 from xkd.report import tuned
 from xkd.subsets import subset
@@ -46,7 +46,7 @@ def run(params, init, fraction, seed, lr, factor):
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
         network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
-        held = [i for i, scene in enumerate(prepared.scenes) if scene in data["tuning"]]
+        held = np.flatnonzero(matching(prepared.scenes, data["tuning"])).tolist()
         total, _, _ = evaluate(network, prepared, held)
         score = float(100 * np.nanmean(finetune.iou(total.sum(0))))
         write_json(kept, {"miou": round(score, 3), "steps": factor * count, "frames": len(frames)})
@@ -79,7 +79,7 @@ def initial(params, init, seed):
         if not path.exists():
             finetune.scratch(params["student"], classes, seed, path)
         return path
-    pool = Pool(params["data"], OUT / "prepared", OUT / "teacher")
+    pool = Pool(params["data"], params["distill"], OUT / "prepared", OUT / "teacher")
     path = named(state_file(pool, params["student"], params["distill"], seed))
     if not path.exists():
         label = f"tune-distill-{seed}"
@@ -157,7 +157,7 @@ def tune(params, out, result=None):
     if result is None:
         table, best = search(params, params["sweep"]["inits"])
         prepared = Prepared(OUT / "prepared", params["data"]["train"])
-        held = [scene for scene in prepared.scenes if scene in params["data"]["tuning"]]
+        held = [prepared.scenes[i] for i in np.flatnonzero(matching(prepared.scenes, params["data"]["tuning"]))]
         result = {"search": table, "lr": best, "seeds": list(SEEDS), "sections": tuned(params)}
         result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
         write_json(out, result)

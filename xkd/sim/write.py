@@ -24,7 +24,8 @@ from xkd.sim.taxonomy import TAXONOMY
 # role: (streets, frames of each); a frame is a sweep with its images, for the teacher's corpus one image.
 PROFILES = {
     "default": {
-        "train": (48, 10),
+        "train": (40, 10),
+        "tuning": (62, 2),
         "val": (150, 2),
         "test": (150, 3),
         "kitti": (11, 4),
@@ -42,7 +43,7 @@ PROFILES = {
 }
 SEQUENCES = {"default": [f"{i:02d}" for i in range(11)], "smoke": ["00", "01", "08"]}
 CITIES = {"corpus-train": "madeburg", "corpus-val": "simstadt"}
-SENSORS = dict.fromkeys(("train", "val", "test"), "nuscenes") | {"kitti": "kitti"} | dict.fromkeys(CITIES, "corpus")
+SENSORS = dict.fromkeys(write_nuscenes.VERSIONS, "nuscenes") | {"kitti": "kitti"} | dict.fromkeys(CITIES, "corpus")
 RIGS = {"all": ("nuscenes", "kitti", "corpus"), "nuscenes": ("nuscenes", "corpus"), "kitti": ("kitti", "corpus")}
 """Sensor rigs behind each value of `--rig`; the teacher's image corpus goes with each, because each needs a teacher."""
 
@@ -55,7 +56,7 @@ lacks the other's folder.
 
 nuscenes/       nuScenes v1.0 with lidarseg labels: v1.0-trainval (train, val) and v1.0-test (no labels); no boxes
 semantickitti/  SemanticKITTI odometry: velodyne, labels, image_2, image_3, calib.txt, poses.txt, times.txt
-cityscapes/     leftImg8bit and gtFine (labelIds): images with pixel labels from another camera, to train a 2D teacher
+cityscapes/     leftImg8bit and gtFine (labelIds): images with pixel labels from other cameras, to train a 2D teacher
 
 All streets differ: none of them is in two splits or in two of these folders. {marker} says from which options and
 which code the folder was made; the same options and code give the same bytes. Results on it are not about real roads.
@@ -155,7 +156,7 @@ def write_street(street, root):
     rig = SENSORS[street.role]
     frames = (sensors.capture(place, rig, i, street.seed) for i in range(street.frames))
     if rig == "nuscenes":
-        number = write_nuscenes.scene_numbers(street.role)[street.number]
+        number = write_nuscenes.role_numbers(street.role)[street.number]
         return write_nuscenes.write_scene(Path(root) / "nuscenes", street.role, number, frames, names["nuscenes"])
     if rig == "kitti":
         sequence = SEQUENCES[street.profile][street.number]
@@ -190,9 +191,9 @@ def holds(out, label):
     """Whether `out` is a whole build with this label. XkdError where something is there that xkd.sim did not make."""
     if out.is_dir() and not any(out.iterdir()) or not out.exists():
         return False
-    if not (out / MARKER).is_file() or read_json(out / MARKER).get("made_by") != "xkd.sim":
+    there = read_json(out / MARKER) if (out / MARKER).is_file() else None
+    if not isinstance(there, dict) or there.get("made_by") != "xkd.sim":
         raise XkdError(f"{out}: was not made by xkd.sim (no {MARKER} of its own in it); choose another folder.")
-    there = read_json(out / MARKER)
     return there == label | {"files": there.get("files")} and there["files"] == count_files(out)
 
 

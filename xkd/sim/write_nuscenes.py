@@ -26,7 +26,7 @@ CATEGORIES = list(FACTS["categories"])
 ATTRIBUTES = """vehicle.moving vehicle.stopped vehicle.parked cycle.with_rider cycle.without_rider
 pedestrian.sitting_lying_down pedestrian.standing pedestrian.moving""".split()
 VISIBILITY = {"1": (0, 40), "2": (40, 60), "3": (60, 80), "4": (80, 100)}
-VERSIONS = {"train": "v1.0-trainval", "val": "v1.0-trainval", "test": "v1.0-test"}
+VERSIONS = dict.fromkeys(("train", "tuning", "val"), "v1.0-trainval") | {"test": "v1.0-test"}
 
 # Takes points from the axes of LIDAR_TOP on disk (x right, y forward) to x forward, y left.
 T_LIDAR_DISK = np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -56,6 +56,13 @@ def scene_numbers(split):
     """Official scene numbers of a split, in order, from ranges such as `1-2 4-11`."""
     spans = [[int(n) for n in span.split("-")] for span in str(FACTS["splits"][split]).split()]
     return [n for span in spans for n in range(span[0], span[-1] + 1)]
+
+
+def role_numbers(role):
+    """Official scene numbers of the streets of a role (key of `VERSIONS`): the streets to tune on are the training scenes 100 to 199,
+    which one pattern names."""
+    numbers = scene_numbers("train" if role == "tuning" else role)
+    return [n for n in numbers if 100 <= n < 200] if role == "tuning" else numbers
 
 
 def token(*parts):
