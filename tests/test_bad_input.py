@@ -92,6 +92,21 @@ def test_points_that_are_not_finite(nuscenes, kitti, value):
         _ = open_dataset("semantickitti", kitti)[0].attributes
 
 
+@pytest.mark.parametrize("value", [1e30, -10_001])
+def test_points_that_are_too_far_away(nuscenes, kitti, value):
+    scan = np.fromfile(nuscenes / SCAN, np.float32)
+    scan[[0, 2, 6]] = [10_000, -10_000, value]
+    scan.tofile(nuscenes / SCAN)
+    with complains(SCAN, "1 points are more than 10000 m away", "point 1", f"-2, {value:g}, -1"):
+        _ = open_dataset("nuscenes", nuscenes)[0].points
+    path = kitti / SEQUENCE / "velodyne" / "000000.bin"
+    scan = np.fromfile(path, np.float32)
+    scan[[2, 4]] = value
+    scan.tofile(path)
+    with complains("000000.bin", "2 points are more than 10000 m away", "point 0", f"10, 1, {value:g}"):
+        _ = open_dataset("semantickitti", kitti)[0].points
+
+
 def test_labels_of_another_length(nuscenes, kitti):
     shorten(nuscenes / LABEL, 1)
     with complains(LABEL, "3 labels for 4 points", SCAN):

@@ -16,6 +16,8 @@ from xkd.errors import XkdError
 from xkd.geometry import invert
 
 IGNORE = -1
+FARTHEST = 10_000.0
+"""Metres along an axis that a point may be from its sensor; a file with one further off holds something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,29 +169,31 @@ def numbers(text):
     return {number for end in ends for number in range(end[0], end[-1] + 1)}
 
 
-def read_floats(path, columns):
-    """(N, columns) float32 of a headerless scan file. Errors: missing, cut off, empty, NaN or infinite."""
+def read_points(path, columns, brightest):
+    """(N, columns) float32 of a headerless scan file: x, y, z in metres, intensity in 0..brightest, what else there is.
+
+    Errors: missing, cut off, empty, NaN or infinite, a coordinate beyond `FARTHEST`, an intensity of another layout.
+    """
     data = read_bytes(path)
     if len(data) % (4 * columns) or not data:
         raise XkdError(
             f"{path}: {len(data)} bytes are not a whole number of points of {columns} float32 (or none at all)."
         )
     scan = np.frombuffer(data, "<f4").reshape(-1, columns)
-    if not np.isfinite(scan).all():
-        bad = np.flatnonzero(~np.isfinite(scan).all(axis=1))
-        raise XkdError(
-            f"{path}: {len(bad)} points are not finite, the first is point {bad[0]} with {scan[bad[0]].tolist()}."
-        )
+    refuse(path, ~np.isfinite(scan).all(axis=1), "are not finite", scan)
+    xyz, intensity = scan[:, :3], scan[:, 3:4]
+    refuse(path, (np.abs(xyz) > FARTHEST).any(axis=1), f"are more than {FARTHEST:.0f} m away along an axis", xyz)
+    outside = ((intensity < 0) | (intensity > brightest))[:, 0]
+    refuse(path, outside, f"have an intensity outside 0..{brightest}", intensity)
     return scan
 
 
-def check_range(path, what, values, most):
-    """Errors: a value of a scan file that is not in 0..most, as in a file of another layout."""
-    bad = np.flatnonzero(~((values >= 0) & (values <= most)))
-    if len(bad):
-        raise XkdError(
-            f"{path}: {len(bad)} points have an {what} outside 0..{most}, the first is point {bad[0]} with {values[bad[0]]:g}."
-        )
+def refuse(path, bad, what, values):
+    """Errors: a point of a scan file marked in `bad` (N,) bool; the first is told with its row of `values` (N, k)."""
+    if bad.any():
+        first = np.argmax(bad)
+        row = ", ".join(f"{value:g}" for value in values[first])
+        raise XkdError(f"{path}: {bad.sum()} points {what}, the first is point {first} with {row}.")
 
 
 def read_bytes(path):

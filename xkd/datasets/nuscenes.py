@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from xkd.datasets.frame import Camera, Dataset, Frame, check_range, read_bytes, read_floats, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
 from xkd.geometry import rigid
 
@@ -138,8 +138,7 @@ class NuScenes(Dataset):
     @staticmethod
     def scan_file(path):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
-        raw = read_floats(path, 5)
-        check_range(path, "intensity", raw[:, 3], 255)
+        raw = read_points(path, 5, 255)
         points = np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1)
         return points, {"intensity": raw[:, 3] / np.float32(255), "ring": raw[:, 4].astype(np.uint8)}
 

@@ -8,7 +8,7 @@ The world is camera 0's first frame, as in `poses.txt`.
 import numpy as np
 from PIL import Image
 
-from xkd.datasets.frame import Camera, Dataset, Frame, check_range, read_bytes, read_floats, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
 from xkd.geometry import invert
 
@@ -52,8 +52,7 @@ class SemanticKitti(Dataset):
     @staticmethod
     def scan_file(path):
         """One `velodyne/*.bin`: (N, 3) float32 metres, and its attributes."""
-        raw = read_floats(path, 4)
-        check_range(path, "intensity", raw[:, 3], 1)
+        raw = read_points(path, 4, 1)
         return raw[:, :3].copy(), {"intensity": raw[:, 3].copy()}
 
     def read_labels(self, i):
