@@ -242,9 +242,14 @@ def test_tables_that_do_not_fit_together(nuscenes):
 
 
 def test_a_camera_without_intrinsics_or_size(nuscenes):
-    change(nuscenes, "calibrated_sensor", lambda rows: [r | {"camera_intrinsic": []} for r in rows])
-    with complains("CAM_FRONT/scene-0061-0-front", "camera_intrinsic"):
+    change(nuscenes, "sample_data", lambda rows: [r | {"width": None} for r in rows])
+    with complains("sample_data.json", "row scene-0061-0-front-1040000", "height 90 and width None"):
         _ = open_dataset("nuscenes", nuscenes)[0].cameras
+    for wrong in ([], [[1, 0, 0], [0, 1]], [[None, 0, 80], [0, 100, 45], [0, 0, 1]]):
+        alter = {"camera_intrinsic": wrong}
+        change(nuscenes, "calibrated_sensor", lambda rows, alter=alter: [r | alter for r in rows])
+        with complains("calibrated_sensor.json", "row c-front", f"{wrong} is no camera_intrinsic"):
+            _ = open_dataset("nuscenes", nuscenes)[0].cameras
 
 
 def test_no_point_in_any_image(nuscenes):
@@ -285,7 +290,14 @@ def test_images_that_the_calibration_is_not_of(kitti):
         open_dataset("semantickitti", kitti)
 
 
-def test_an_extrinsic_that_is_not_finite(nuscenes):
-    change(nuscenes, "calibrated_sensor", lambda rows: [r | {"translation": [0, None, 0]} for r in rows])
-    with complains("[0, None, 0]", "three finite numbers"):
+@pytest.mark.parametrize("field", ["rotation", "translation"])
+@pytest.mark.parametrize("wrong", [[0, None, 0], [0, 0, 0, 0], [1, "x", 0], [1, [0], 0], 7, {"w": 1}])
+def test_poses_that_are_none(nuscenes, field, wrong):
+    what = {"rotation": "not a quaternion (w, x, y, z)", "translation": "not a translation of three finite numbers"}
+    only = {"c-front": {field: wrong}}
+    change(nuscenes, "calibrated_sensor", lambda rows: [r | only.get(r["token"], {}) for r in rows])
+    with complains("calibrated_sensor.json: row c-front", f"{wrong} is {what[field]}"):
         _ = open_dataset("nuscenes", nuscenes)[0].cameras
+    change(nuscenes, "ego_pose", lambda rows: [r | {field: wrong} for r in rows])
+    with complains("ego_pose.json: row scene-0061-0-lidar-1000000", f"{wrong} is {what[field]}"):
+        open_dataset("nuscenes", nuscenes)[0]

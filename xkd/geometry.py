@@ -40,25 +40,33 @@ class Pairs:
         return len(self.point)
 
 
+def numeric(values):
+    """Nested lists -> float64 array, of no elements where they are not numbers in rows of one length; None becomes NaN."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
+
+
 def quaternion_matrix(wxyz):
-    """(w, x, y, z), of any length but 0 -> (3, 3) rotation."""
-    wxyz = np.asarray(wxyz, np.float64)
-    length = math.sqrt(wxyz @ wxyz) if wxyz.shape == (4,) else 0.0
+    """(w, x, y, z), of any length but 0 -> (3, 3) rotation. Errors: anything else."""
+    parts = numeric(wxyz)
+    length = math.sqrt(parts @ parts) if parts.shape == (4,) else 0.0
     if not 0 < length < math.inf:
-        raise XkdError(f"{wxyz.tolist()} is not a quaternion (w, x, y, z).")
-    w, x, y, z = wxyz / length
+        raise XkdError(f"{wxyz} is not a quaternion (w, x, y, z).")
+    w, x, y, z = parts / length
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + 2 * (w * cross + cross @ cross)
 
 
 def rigid(rotation, translation):
-    """(3, 3) or quaternion (w, x, y, z), and (3,) metres -> (4, 4)."""
-    rotation = np.asarray(rotation, np.float64)
+    """(3, 3) or quaternion (w, x, y, z), and (3,) metres -> (4, 4). Errors: other shapes, no numbers, not finite."""
+    matrix, offset = numeric(rotation), numeric(translation)
+    if offset.shape != (3,) or not np.isfinite(offset).all():
+        raise XkdError(f"{translation} is not a translation of three finite numbers.")
     T = np.eye(4)
-    T[:3, :3] = rotation if rotation.shape == (3, 3) else quaternion_matrix(rotation)
-    T[:3, 3] = translation
-    if not np.isfinite(T).all():
-        raise XkdError(f"{translation!r} is not a translation of three finite numbers.")
+    T[:3, :3] = matrix if matrix.shape == (3, 3) and np.isfinite(matrix).all() else quaternion_matrix(rotation)
+    T[:3, 3] = offset
     return T
 
 

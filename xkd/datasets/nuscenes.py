@@ -12,7 +12,7 @@ import pandas as pd
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.geometry import rigid
+from xkd.geometry import numeric, rigid
 
 VERSIONS = {
     "train": "v1.0-trainval",
@@ -130,7 +130,22 @@ class NuScenes(Dataset):
         return Frame(row.sample_token, row.scene, row.split, i, int(scan.timestamp), self._T_world_lidar(scan), self)
 
     def _T_world_lidar(self, scan):
-        return rigid(scan.ego_rotation, scan.ego_translation) @ rigid(scan.rotation, scan.translation) @ T_DISK_LIDAR
+        return self._ego(scan) @ self._mount(scan) @ T_DISK_LIDAR
+
+    def _ego(self, row):
+        """T_world_rig at the time of a scan or image."""
+        return self._pose("ego_pose", row.ego_pose_token, row.ego_rotation, row.ego_translation)
+
+    def _mount(self, row):
+        """T_rig_sensor of a scan or image, in the sensor's axes on disk."""
+        return self._pose("calibrated_sensor", row.calibrated_sensor_token, row.rotation, row.translation)
+
+    def _pose(self, name, token, rotation, translation):
+        """(4, 4) of a table's row. Errors: no quaternion, no three finite numbers."""
+        try:
+            return rigid(rotation, translation)
+        except XkdError as error:
+            raise XkdError(f"{self._tables / name}.json: row {token}: {error}") from None
 
     def read_scan(self, i):
         return self.scan_file(self.root / self._scans.filename[i])
@@ -165,18 +180,19 @@ class NuScenes(Dataset):
         return [self._camera(row, T_world_lidar) for row in rows.itertuples()]
 
     def _camera(self, row, T_world_lidar):
-        try:
-            K = np.array(row.camera_intrinsic, np.float64)
-        except ValueError:
-            K = np.empty(0)
-        if K.shape != (3, 3) or not row.height > 0 or not row.width > 0:
+        K = numeric(row.camera_intrinsic)
+        if K.shape != (3, 3) or not np.isfinite(K).all():
             raise XkdError(
-                f"{self._tables}: image {row.filename} has no size or its calibration no 3 x 3 camera_intrinsic."
+                f"{self._tables / 'calibrated_sensor.json'}: row {row.calibrated_sensor_token}: {row.camera_intrinsic} "
+                "is no camera_intrinsic of 3 x 3 finite numbers."
+            )
+        if not (numeric([row.height, row.width]) > 0).all():
+            raise XkdError(
+                f"{self._tables / 'sample_data.json'}: row {row.token}: height {row.height} and width {row.width} are no image's size."
             )
         return Camera(
             name=row.channel, path=self.root / row.filename, size=(int(row.height), int(row.width)), K=K,
-            T_rig_cam=rigid(row.rotation, row.translation), T_world_rig=rigid(row.ego_rotation, row.ego_translation),
-            T_world_lidar=T_world_lidar, timestamp=int(row.timestamp),
+            T_rig_cam=self._mount(row), T_world_rig=self._ego(row), T_world_lidar=T_world_lidar, timestamp=int(row.timestamp),
         )  # fmt: skip
 
 
