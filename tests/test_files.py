@@ -1,8 +1,10 @@
 """Files are whole or not there: full disks, killed processes, folders that take another's place."""
 
+import errno
 import resource
 import signal
 
+import numpy as np
 import pytest
 
 from xkd import XkdError
@@ -37,6 +39,53 @@ def test_full_disk_leaves_the_old_checkpoint(tmp_path, full_disk):
     with pytest.raises(XkdError, match="net: cannot be written"):
         student.save(student.build(config | {"widths": [32, 32]}, 0), tmp_path / "net")
     assert digest(tmp_path / "net") == before
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: np.save(folder / "array.npy", np.zeros(20_000)),
+        lambda folder: np.zeros(20_000).tofile(folder / "array.bin"),
+        lambda folder: np.savez(folder / "arrays.npz", a=np.zeros(20_000)),
+        lambda folder: (folder / "absent" / "a.txt").write_text("x"),
+        lambda folder: (folder / "x").replace(folder.parent / "y"),
+    ],
+)
+def test_what_cannot_be_written_into_a_folder(tmp_path, monkeypatch, full_disk, write):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "out", "out"):
+        with pytest.raises(XkdError, match="out: cannot be written .*untouched"), atomic(path, folder=True) as folder:
+            write(folder)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["file/a.json", "file/b/a.json"])
+def test_a_place_that_cannot_be_written(tmp_path, path):
+    (tmp_path / "file").touch()
+    with pytest.raises(XkdError, match="a.json: cannot be written"):
+        write_json(tmp_path / path, 1)
+
+
+def test_other_errors_are_not_of_the_file_that_is_written(tmp_path):
+    (tmp_path / "other").mkdir()
+    wrong = [
+        (FileNotFoundError, (tmp_path / "absent").read_text),
+        (IsADirectoryError, (tmp_path / "other").read_text),
+        (ConnectionRefusedError, lambda: raises(OSError(errno.ECONNREFUSED, "refused"))),
+        (OSError, lambda: raises(OSError(errno.EIO, "broken", "/elsewhere"))),
+        (OSError, lambda: raises(OSError("image file is truncated"))),
+        (OSError, lambda: raises(OSError(errno.EIO, "broken", tmp_path / ".a.json.abcdefgh.part"))),
+    ]
+    for kind, read in wrong:
+        with pytest.raises(kind), atomic(tmp_path / "a.json"):
+            read()
+    with pytest.raises(XkdError, match="a.json: cannot be written .broken."), atomic(tmp_path / "a.json"):
+        raise OSError(errno.EIO, "broken")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def raises(error):
+    raise error
 
 
 def test_a_folder_takes_the_old_ones_place_whole(tmp_path):

@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and the digests that tell one version from another."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ from xkd.errors import XkdError
 def atomic(path, folder=False):
     """Yields a temporary path beside `path` (a new folder if `folder`), renamed to `path` on success, removed on failure.
 
-    A full disk or a killed process leaves the old file as it was. A folder takes the place of the old one whole.
+    A full disk or a killed process leaves the old file as it was. A folder takes the place of the old one whole. Errors:
+    `path` cannot be written; whatever else the body of the `with` meets, such as a file that it cannot read, is let through.
     """
     path = Path(path)
     temporary = None
@@ -39,6 +41,8 @@ def atomic(path, folder=False):
         else:
             os.replace(inner, path)
     except OSError as error:
+        if temporary is not None and not _of_writing(error, temporary):
+            raise
         raise XkdError(
             f"{path}: cannot be written ({error.strerror or error}); what was there before is untouched."
         ) from error
@@ -48,6 +52,17 @@ def atomic(path, folder=False):
 
 
 TEMPORARY = "?" * 8 + ".part"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def _of_writing(error, folder):
+    """Whether an OSError is of a file in `folder`; one that names no file, whether it is of a disk that takes no more."""
+    names = [n for n in (error.filename, error.filename2) if isinstance(n, str | bytes | os.PathLike)]
+    if names:
+        real = [Path(os.path.realpath(os.fsdecode(name))) for name in names]
+        return any(name.is_relative_to(os.path.realpath(folder)) for name in real)
+    # numpy gives no number, only "<n> requested and <m> written".
+    return error.errno in NO_ROOM or (error.errno is None and str(error).endswith(" written"))
 
 
 def write_json(path, value):
