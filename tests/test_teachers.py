@@ -15,7 +15,7 @@ import xkd
 from xkd import XkdError
 from xkd.augment_images import crop, recolour, reduce
 from xkd.corpus import FACTS, Corpus
-from xkd.mini import Mini, train_mini
+from xkd.mini import Mini, resume_file, train_mini
 from xkd.teachers import Features, Teacher, open_teacher, pool, sample
 
 REAL = xkd.ROOT.parent / "shared" / "data"
@@ -474,6 +474,16 @@ def test_mini_resume_is_the_uninterrupted_run(tmp_path, monkeypatch, at):
     assert left == list(range(at, 6)) and not list(tmp_path.glob("out/resume/*/*"))
     for name in ("weights.safetensors", "network.json"):
         assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_mini_resumes_on_the_same_bytes_alone(tmp_path, kind):
+    corpus, moved = (Corpus(write_corpus(tmp_path / name)) for name in ("corpus", "moved"))
+    before = resume_file(corpus, {"seed": 0})
+    assert resume_file(moved, {"seed": 0}) == before != resume_file(corpus, {"seed": 1})
+    path = getattr(corpus, kind)[-1]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")  # of the same size
+    assert resume_file(corpus, {"seed": 0}) != before
 
 
 def test_mini_takes_any_size_and_names_its_mistakes(tmp_path):

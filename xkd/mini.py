@@ -111,10 +111,8 @@ def train_mini(corpus, params, seed, out, progress=bar):
     train, val = Corpus(corpus, "train"), Corpus(corpus, "val")
     # How often a state is kept changes nothing in the result, and so nothing in what is said about it.
     facts = {"params": {k: v for k, v in p.items() if k != "save_every"}, "seed": seed}
+    data = read_images(train, p["longest"], progress)
     resume = resume_file(train, facts)
-    with ThreadPoolExecutor(cores()) as pool:
-        images = pool.map(lambda i: reduce(*train[i], p["longest"]), range(len(train)))
-        data = list(progress(images, "teacher images", len(train)))
     count = np.sum([np.bincount(labels[labels >= 0], minlength=len(train.classes)) for _, labels in data], axis=0)
     if not count.sum():
         raise XkdError(f"{train.root}: no pixel of the train split has a class.")
@@ -131,9 +129,9 @@ def train_mini(corpus, params, seed, out, progress=bar):
     halves = [Half(network, seed, k, data, weight, p) for k in range(2)]
     done = load_state(resume, halves, optimiser, schedule)
     saved = time.monotonic()
-    with one_thread(), ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with one_thread(), ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as workers:
         for step in progress(range(done, p["steps"]), "teacher training"):
-            list(pool.map(Half.backward, halves))
+            list(workers.map(Half.backward, halves))
             for parameter, other in zip(network.parameters(), halves[1].network.parameters(), strict=True):
                 parameter.grad.add_(other.grad).mul_(0.5)
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -165,11 +163,18 @@ def settings(params):
     return p
 
 
+def read_images(corpus, longest, progress):
+    """All of a corpus, reduced to `longest` pixels a side -> list of ((3, h, w) uint8, (h, w) int8) tensors."""
+    with ThreadPoolExecutor(cores()) as readers:
+        images = readers.map(lambda i: reduce(*corpus[i], longest), range(len(corpus)))
+        return list(progress(images, "teacher images", len(corpus)))
+
+
 def resume_file(train, facts):
-    """Where the state of this very training lies: outside every stage's outs, which DVC deletes."""
-    sizes = [[str(path), path.stat().st_size] for path in (*train.images, *train.labels)]
+    """Where the state of this very training, on these bytes, lies: outside every stage's outs, which DVC deletes."""
     code = [Path(__file__).parent / name for name in CODE]
-    return xkd.ROOT / "out" / "resume" / files.digest([facts, sizes, bfloat16()], FACTS, *code) / "mini.pt"
+    key = files.digest([facts, bfloat16()], FACTS, *code, *train.images, *train.labels)
+    return xkd.ROOT / "out" / "resume" / key / "mini.pt"
 
 
 def save_state(path, done, halves, optimiser, schedule):
