@@ -149,6 +149,7 @@ CODE = (
     "native.cpp",
     "native.py",
     "objectives.py",
+    "optim.py",
     "parallel.py",
     "prepared.py",
     "sparse.py",

@@ -23,6 +23,7 @@ CODE = (
     "losses.py",
     "native.cpp",
     "native.py",
+    "optim.py",
     "parallel.py",
     "prepared.py",
     "sparse.py",

@@ -25,6 +25,7 @@ from xkd.augment_images import crop, recolour, reduce, to_tensor
 from xkd.corpus import FACTS, Corpus
 from xkd.errors import XkdError
 from xkd.machine import bfloat16, cores
+from xkd.optim import Muon
 from xkd.progress import progress as bar
 
 DEFAULTS = {
@@ -36,12 +37,12 @@ DEFAULTS = {
     "longest": 640,  # larger images are reduced to this many pixels on their longer side
     "zoom": [0.75, 1.5],  # least and most that a training image is enlarged
     "balance": 0.3,  # classes weigh 1 / frequency to this power
-    "lr": 0.004,
+    "lr": 0.005,
     "weight_decay": 0.02,
     "save_every": 20.0,  # seconds between resume points
 }
 
-CODE = ("augment_images.py", "corpus.py", "machine.py", "mini.py")
+CODE = ("augment_images.py", "corpus.py", "machine.py", "mini.py", "optim.py")
 """The modules whose change makes a half-trained state worthless."""
 
 
@@ -121,11 +122,11 @@ def train_mini(corpus, params, seed, out, progress=bar):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Mini(len(train.classes), p["dim"], p["widths"]).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=p["lr"], weight_decay=p["weight_decay"], betas=(0.9, 0.99), fused=True
-    )
+    optimiser = Muon(network.parameters(), p["lr"], p["weight_decay"], apart=network.classifier.parameters())
     rise = max(0.25, 2 / p["steps"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, p["lr"], total_steps=p["steps"], pct_start=rise)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [p["lr"]] * 2, total_steps=p["steps"], pct_start=rise, cycle_momentum=False
+    )
     halves = [Half(network, seed, k, data, weight, p) for k in range(2)]
     done = load_state(resume, halves, optimiser, schedule)
     saved = time.monotonic()

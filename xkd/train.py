@@ -13,6 +13,7 @@ from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.machine import cores
 from xkd.metrics import confusion
+from xkd.optim import Muon
 from xkd.parallel import device
 from xkd.progress import progress
 
@@ -59,7 +60,7 @@ def fit(network, make, loss_of, settings, resume, label):
     In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True)
+    optimiser = Muon(parameters, settings["lr"], settings["weight_decay"])
     # spconv computes in half precision under autocast, and gradients of a mean over 100,000 points would vanish in it.
     scaler = torch.amp.GradScaler("cuda", enabled=device().type == "cuda")
     losses, steps = [], settings["steps"]

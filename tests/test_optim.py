@@ -1,0 +1,66 @@
+"""The optimiser against torch's own, part by part."""
+
+import pytest
+import torch
+
+from xkd.optim import Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
+def test_orthogonal_by_the_singular_value_decomposition(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape, dtype=torch.float64)
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    s = s / s.norm()
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    torch.testing.assert_close(orthogonal(matrix), u @ torch.diag(s) @ v)
+    assert 0.5 < s.min() and s.max() < 1.5
+
+
+def steps(optimiser, parameters, count=4):
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(count):
+        for p in parameters:
+            p.grad = torch.randn(p.numel(), generator=generator).reshape(p.shape)
+        optimiser.step()
+
+
+def test_kernels_move_as_matrices_under_torch_muon():
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.randn(8, 3, 3, 3, 6))
+    matrix = torch.nn.Parameter(kernel.detach().reshape(8, -1).clone())
+    steps(Muon([kernel], 0.01, 0.1), [kernel])
+    steps(torch.optim.Muon([matrix], 0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"), [matrix])
+    # torch orthogonalises in bfloat16, of three digits; a step is 0.01 * 0.2 * sqrt(162) = 0.025 times an orthogonal matrix.
+    assert (kernel.detach().reshape(8, -1) - matrix.detach()).abs().max() < 4 * 0.025 * 0.02
+
+
+def test_the_others_move_under_adamw():
+    torch.manual_seed(0)
+    # a linear layer's weight, a norm's, a depthwise kernel, and a classifier's kernel that is set apart
+    mine = [torch.nn.Parameter(torch.randn(shape)) for shape in ((4, 6), (5,), (6, 1, 3, 3), (3, 64, 1, 1))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in mine]
+    steps(Muon(mine, 0.01, 0.1, apart=mine[3:]), mine)
+    steps(torch.optim.AdamW(theirs, 0.01, betas=(0.9, 0.99), weight_decay=0.1), theirs)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+    assert len(Muon(mine, 0.01, 0.1).param_groups[0]["params"]) == 1  # not apart: a kernel
+
+
+def test_goes_on_from_its_state():
+    torch.manual_seed(0)
+    start = [torch.randn(8, 3, 3, 3, 6), torch.randn(4)]
+    whole, halves = ([torch.nn.Parameter(t.clone()) for t in start] for _ in range(2))
+    steps(Muon(whole, 0.01, 0.1), whole)
+    optimiser = Muon(halves, 0.01, 0.1)
+    generator = torch.Generator().manual_seed(1)
+    for k in range(4):
+        if k == 2:
+            state = optimiser.state_dict()
+            optimiser = Muon(halves, 0.02, 0.0)
+            optimiser.load_state_dict(state)
+        for p in halves:
+            p.grad = torch.randn(p.numel(), generator=generator).reshape(p.shape)
+        optimiser.step()
+    assert all(torch.equal(a, b) for a, b in zip(whole, halves, strict=True))
