@@ -14,6 +14,7 @@ from xkd import native, parallel
 from xkd import student as students
 from xkd.finetune import batch
 from xkd.losses import segmentation
+from xkd.optim import Muon
 from xkd.params import profile
 from xkd.prepared import Prepared
 
@@ -31,7 +32,7 @@ def steps(loops):
     params = profile()
     prepared, settings = Prepared(xkd.ROOT / "out" / "prepared", params["data"]["train"]), params["finetune"]
     network = students.build(params["student"] | {"classes": prepared.classes}, 0).train()
-    optimiser = torch.optim.AdamW(network.parameters(), fused=True)
+    optimiser = Muon(network.parameters(), 0.006, 0.01)
     parameters, times = list(network.parameters()), []
     for step in range(STEPS):
         rng = np.random.default_rng(step)

@@ -27,7 +27,7 @@ from xkd.report import tuned
 from xkd.subsets import subset
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100,)
+RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100, 101)
 """The search every init gets. Seeds differ from those of the sweep."""
 CHECK_SEEDS = (100, 101)
 OUT = xkd.ROOT / "out"
