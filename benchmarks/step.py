@@ -7,7 +7,6 @@ On the prepared default data (`dvc repro prepare` first). Medians over steps aft
 import time
 
 import numpy as np
-import torch
 
 import xkd
 from xkd import native, parallel
