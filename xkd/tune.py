@@ -56,11 +56,11 @@ def run(params, init, fraction, seed, lr, factor):
 
 def scores(params, jobs):
     """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for."""
-    for init, seed in sorted({(job[0], job[2]) for job in jobs}):
-        initial(params, init, seed)
+    starts = sorted({(job[0], job[2]) for job in jobs})
     workers = max(1, cores() // params["finetune"]["processes"])
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, end_with, (os.getpid(),)) as pool:
+        list(pool.map(initial, *zip(*((params, *start) for start in starts), strict=True)))
         found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
         return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
 
