@@ -169,19 +169,20 @@ def test_distillation_teaches_the_student_alone_and_reproduces(small, tmp_path, 
 
 
 def test_whitening_by_its_definition(small):
-    folder = small["out"] / "teacher"
-    plain, white = (TeacherFeatures(folder, "train", shrinkage=shrinkage) for shrinkage in (None, 0.2))
-    before, after = (np.concatenate([f.pairs(i)[2] for i in range(6)]).astype(float) for f in (plain, white))
-    values, vectors = np.linalg.eigh(np.load(folder / "train" / "correlation.npy"))
+    teacher = TeacherFeatures(small["out"] / "teacher", "train")
+    features = np.concatenate([teacher.pairs(i)[2] for i in range(6)]).astype(float)
+    values, vectors = np.linalg.eigh(features.T @ features / len(features))
     assert values.mean() == pytest.approx(1, abs=0.01)
-    # In the directions of the eigenvectors, each is divided by the root of its own eigenvalue, raised by 0.2.
-    assert after @ vectors == pytest.approx(before @ vectors / np.sqrt(np.maximum(values, 0) + 0.2), abs=1e-4)
-    off = TeacherFeatures(folder, "train", shrinkage=1e6).pairs(0)[2]
-    assert off * 1e3 == pytest.approx(plain.pairs(0)[2], abs=1e-3)
+    # Along each eigenvector the features are divided by the root of its eigenvalue, raised by 0.2.
+    white = features @ teacher.whitening(0.2)
+    expected = (features @ vectors) ** 2
+    assert ((white @ vectors) ** 2).mean(0) == pytest.approx(expected.mean(0) / (values + 0.2), rel=0.01)
+    assert 1e3 * teacher.whitening(1e6) == pytest.approx(np.eye(teacher.dim), abs=1e-3)
 
 
 def test_pairs_of_a_batch_point_at_the_right_points(small):
     pool = distill.Pool(small["data"], small["distill"], small["out"] / "prepared", small["out"] / "teacher")
+    pool.whitening = torch.eye(pool.dim)
     still = {"turn": 0, "flip": 0, "scale": 0, "jitter": 0, "gain": 0}
     voxels, pairs = pool.batch([0, 1], small["student"], {"crop": 500, "augment": still}, np.random.default_rng(0))
     inputs, scan = voxels.inputs.numpy(), voxels.scan.numpy()

@@ -36,10 +36,9 @@ class Pool:
     """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features)."""
 
     def __init__(self, data, settings, prepared, teacher):
-        names, shrinkage = [data["train"], *data["unlabelled"]], settings["whiten"]
-        self.splits = [
-            (Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"], shrinkage)) for name in names
-        ]
+        names = [data["train"], *data["unlabelled"]]
+        self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
+        self.whitening = torch.from_numpy(self.splits[0][1].whitening(settings["whiten"]))
         tuning = matching(self.splits[0][0].scenes, data["tuning"])
         self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
@@ -70,7 +69,9 @@ class Pool:
         voxels = collate(scans, student["voxel"], len(student["widths"]))
         chosen = voxels.one_each(pairs["point"], rng)
         pairs |= {name: pairs[name][chosen] for name in names[:3]}
-        return voxels.only(pairs.pop("point")), {name: torch.from_numpy(array) for name, array in pairs.items()}
+        voxels = voxels.only(pairs.pop("point"))
+        pairs = {name: torch.from_numpy(array) for name, array in pairs.items()}
+        return voxels, pairs | {name: pairs[name] @ self.whitening for name in ("features", "superpixel_features")}
 
 
 def distill(data, student, settings, seed, prepared, teacher, out, label=None):

@@ -101,27 +101,27 @@ class TeacherFeatures:
     """One split of `out/teacher`: frozen image features at the points and per superpixel, standardised per channel.
 
     Standardised: the common mean of all features says nothing about a point, and would make every cosine close to 1.
-    Whitened too where `shrinkage` is given: a teacher's features vary most between what fills its images, road and buildings and
-    trees, and a cosine hears of little else; whitened, the directions that tell a rider from a pole count as much. The eigenvalues of
-    the correlation (their mean is 1) are raised by `shrinkage` first, so that directions of noise alone stay small.
     """
 
-    def __init__(self, path, split, reference=None, shrinkage=None):
+    def __init__(self, path, split, reference=None):
         """`reference`: the split whose statistics are used for all, so that a feature means the same everywhere."""
-        self.path = Path(path) / split
-        about, scale = (
-            read_json(self.path / "features.json"),
-            read_json(Path(path) / (reference or split) / "features.json"),
-        )
+        self.path, self._reference = Path(path) / split, Path(path) / (reference or split)
+        about, scale = read_json(self.path / "features.json"), read_json(self._reference / "features.json")
         self.dim, self.digest = about["dim"], about["digest"] + scale["digest"]
         self._mean, self._scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
-        self._whiten = None
-        if shrinkage is not None:
-            values, vectors = np.linalg.eigh(np.load(Path(path) / (reference or split) / "correlation.npy"))
-            # Turned back (ZCA), so that the signs of the eigenvectors, which differ between machines, do not matter.
-            self._whiten = ((vectors / np.sqrt(np.maximum(values, 0) + shrinkage)) @ vectors.T).astype(np.float32)
         names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")
         self._maps = {name: _array(self.path / f"{name}.npy") for name in names}
+
+    def whitening(self, shrinkage):
+        """(C, C) float32 by which standardised features (P, C) are multiplied to be whitened.
+
+        A teacher's features vary most between what fills its images, road and buildings and trees, and a cosine hears of little else;
+        whitened, the directions that tell a rider from a pole count as much. The eigenvalues of the correlation (their mean is 1) are
+        raised by `shrinkage` first, so that directions of noise alone stay small. Turned back (ZCA): the signs of the eigenvectors,
+        which differ between machines, cancel.
+        """
+        values, vectors = np.linalg.eigh(_array(self._reference / "correlation.npy"))
+        return ((vectors / np.sqrt(np.maximum(values, 0) + shrinkage)) @ vectors.T).astype(np.float32)
 
     def pairs(self, i):
         """point (P,) index in the scan, superpixel (P,) index within the frame, features (P, C) float32."""
@@ -135,5 +135,4 @@ class TeacherFeatures:
         return self._standard(self._maps["superpixel_features"][start:stop])
 
     def _standard(self, features):
-        standard = (features.astype(np.float32) - self._mean) * self._scale
-        return standard if self._whiten is None else standard @ self._whiten
+        return (features.astype(np.float32) - self._mean) * self._scale

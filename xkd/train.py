@@ -38,7 +38,7 @@ def rate(step, steps, peak, warmup):
 
 def ahead(make, start, stop):
     """make(step) for each step, made in a second thread while the network works on the one before."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         waiting = [pool.submit(make, step) for step in range(start, min(start + AHEAD, stop))]
         for step in range(start, stop):
             yield step, waiting.pop(0).result()
