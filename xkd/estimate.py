@@ -15,9 +15,9 @@ OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "f
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
 DATA, SMALL_DATA = 200.0, 20.0
 """Seconds that making the data takes."""
-STEP, POINT_STEP = 0.008, 0.46e-6
+STEP, POINT_STEP = 0.011, 0.46e-6
 """Seconds of a training step, and what each point in its batch adds to them, two trainings at a time (`xkd.companion`)."""
-TEACHER_STEP, FRAMES, LABELLED = 0.085, 930, 400
+TEACHER_STEP, FRAMES, LABELLED = 0.105, 974, 400
 """Seconds of a step of the mini teacher; frames of the default data that have images, prepared at 32 a second and looked at by the
 teacher at 17."""
 
