@@ -212,9 +212,9 @@ def test_estimate_knows_every_stage():
     stages = yaml.safe_load(Path(xkd.ROOT / "dvc.yaml").read_text())["stages"]
     assert set(estimate.OVERHEAD) == set(stages)
     sections = params.profile()
-    # By hand: 60 steps of 2 scans of 6144 points, 8 ms a step and 0.46 microseconds a point, and what a cell costs besides.
+    # By hand: 60 steps of 2 scans of 6144 points, 11 ms a step and 0.46 microseconds a point, and what a cell costs besides.
     sections["finetune"] |= {"steps": {"base": 40, "per_root": 1}, "batch": 2, "crop": 6144}
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
-        60 * (0.008 + 0.00565248) + estimate.OVERHEAD["finetune"]
+        60 * (0.011 + 0.00565248) + estimate.OVERHEAD["finetune"]
     )
     assert estimate.words(50) == "about a minute" and estimate.words(600) == "about 10 minutes"
