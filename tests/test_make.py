@@ -133,14 +133,16 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     assert there(dest) == code | own
     assert yaml.safe_load((dest / "params.yaml").read_text()) == {"a": {"b": 1}}
 
-    own |= {"out/result", "data/scan", "docs/results/table.md", "dvc.lock", ".dvc/cache/1"}
+    own |= {"out/result", "data/scan", "docs/results/table.md", "docs/tuning.json", "dvc.lock", ".dvc/cache/1"}
     for name in own - there(dest):
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / name).write_text("mine")
     (dest / "xkd" / "gone.py").touch()
+    (origin / "docs").mkdir(exist_ok=True)
+    (origin / "docs" / "tuning.json").write_text("the origin's")
     profiles.copy(dest, {}, origin)
     assert there(dest) == code | own
-    assert (dest / "dvc.lock").read_text() == "mine"
+    assert (dest / "dvc.lock").read_text() == (dest / "docs" / "tuning.json").read_text() == "mine"
 
 
 def test_a_copy_knows_what_its_stages_write():

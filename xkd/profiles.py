@@ -22,6 +22,8 @@ from xkd.stage import checked
 MARKER = ".xkd-profile"
 OWN = (".dvc", "data", "out", "docs/results", "dvc.lock")
 """What belongs to a copy's own runs, outputs of stages among it: never copied into it, never removed from it."""
+RECORD = "docs/tuning.json"
+"""Copied once: `python -m xkd.tune` in a copy writes the copy's own there."""
 LEFT_OUT = ("data.dvc", "study")
 """data.dvc is the fingerprint of the default data set, which a copy does not have."""
 UNTRACKED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
@@ -95,10 +97,10 @@ def copy(dest, sections, root=None):
     except OSError as error:
         raise XkdError(f"{dest}: cannot be made ({error.strerror}).") from None
     for old in list(walked(dest)):
-        if old != MARKER:
+        if old not in (MARKER, RECORD):
             (dest / old).unlink()
     for name in files(root):
-        if not below(name, (*OWN, *LEFT_OUT)):
+        if not below(name, (*OWN, *LEFT_OUT)) and not (name == RECORD and (dest / name).exists()):
             (dest / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, dest / name)
     with atomic(dest / "params.yaml") as temporary:
