@@ -1,7 +1,7 @@
 """`python -m xkd.tune [--check]`: the learning rate of each init, and the check that the baseline is converged; writes docs/tuning.json.
 
 Both inits get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
-training split that take part in nothing else. The best mean wins; a winner at the edge of the rates extends them. The file is
+training split that nothing is trained on. The best mean wins; a winner at the edge of the rates extends them. The file is
 written then, and again when scratch was trained with its own rate for the pipeline's steps and for twice as many. Validation
 streets are not opened.
 """
@@ -28,8 +28,7 @@ from xkd.subsets import subset
 from xkd.train import evaluate
 
 RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100, 101)
-"""The search every init gets. Seeds differ from those of the sweep."""
-CHECK_SEEDS = (100, 101)
+"""The search every init gets; the check takes its seeds, which differ from those of the sweep."""
 OUT = xkd.ROOT / "out"
 
 
@@ -114,17 +113,17 @@ def search(params, names):
 def convergence(params, rate):
     """{fraction: steps, mIoU and mIoU after twice the steps (means), their difference a seed} of scratch at its own rate."""
     fractions = params["sweep"]["fractions"]
-    jobs = [("scratch", f, s, rate, factor) for f in fractions for s in CHECK_SEEDS for factor in (1, 2)]
+    jobs = [("scratch", f, s, rate, factor) for f in fractions for s in SEEDS for factor in (1, 2)]
     found = {(f, s, factor): row for (_, f, s, _, factor), row in scores(params, jobs).items()}
     rows = {}
     for f in fractions:
-        once, twice = ([found[f, s, factor]["miou"] for s in CHECK_SEEDS] for factor in (1, 2))
+        once, twice = ([found[f, s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
         row = {
-            "steps": found[f, CHECK_SEEDS[0], 1]["steps"],
+            "steps": found[f, SEEDS[0], 1]["steps"],
             "miou": float(np.mean(once)),
             "miou_double": float(np.mean(twice)),
         }
-        rows[f"{f:g}"] = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(CHECK_SEEDS)}
+        rows[f"{f:g}"] = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
         rows[f"{f:g}"]["differences"] = [round(b - a, 3) for a, b in zip(once, twice, strict=True)]
     return rows
 
@@ -163,7 +162,7 @@ def tune(params, out, result=None):
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": convergence(params, result["lr"]["scratch"]), "check_seeds": list(CHECK_SEEDS)}
+    result |= {"convergence": convergence(params, result["lr"]["scratch"]), "check_seeds": list(SEEDS)}
     write_json(out, result)
     return result
 
