@@ -2,7 +2,7 @@
 .ONESHELL:
 .SHELLFLAGS := -ec
 .DEFAULT_GOAL := help
-.PHONY: help install install-test repro test lint demo real clean
+.PHONY: help install install-test repro test lint demo real folders clean
 
 # An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
@@ -40,6 +40,7 @@ install:
 	test -n "$(BASE)" || stop "Python 3.11 is needed and no python3.11 was found: $$hint"
 	command -v "$(BASE)" > /dev/null || stop "Python 3.11 is needed and $(BASE) is not there: $$hint"
 	version=$$("$(BASE)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || stop "$(BASE) does not run: $$hint"
+	test -n "$$version" || stop "$(BASE) is no Python: $$hint"
 	test "$$version" = 3.11 || stop "Python 3.11 is needed (spconv has no CPU build for another) and $(BASE) is $$version: $$hint"
 	"$(BASE)" -c 'import ensurepip, venv' 2>/dev/null || stop "$(BASE) cannot make environments: install its venv module (python3.11-venv)."
 	"$(BASE)" -c 'import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
@@ -86,12 +87,8 @@ demo: install
 	echo 'xkd: the report is out/demo/out/report/report.html (a demonstration: tiny data, one seed, numbers without meaning)'
 
 KIND ?= semantickitti
-real: install
-	@$(STOP)
-	test -d "$(DATA)" || stop 'DATA="$(DATA)" is no folder; say where the data are: make real DATA=folder FEATURES=folder'
-	test -d "$(FEATURES)" || stop 'FEATURES="$(FEATURES)" is no folder; say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
-	test -n "$$(find -L "$(FEATURES)" -name '*.npy' -print -quit)" || stop 'FEATURES="$(FEATURES)" holds no .npy file'
-	data=$$(cd "$(DATA)" && pwd)
+real: folders install
+	@data=$$(cd "$(DATA)" && pwd)
 	features=$$(cd "$(FEATURES)" && pwd)
 	python -m xkd.profiles real out/real --set data.kind=$(KIND) --set data.root="$$data" \
 		--set teacher.source="$$features" $(foreach change,$(SET),--set '$(change)')
@@ -100,6 +97,12 @@ real: install
 	dvc repro
 	cat out/report/table.md
 	echo 'xkd: the report is out/real/out/report/report.html'
+
+folders:
+	@$(STOP)
+	test -d "$(DATA)" || stop 'DATA="$(DATA)" is no folder; say where the data are: make real DATA=folder FEATURES=folder'
+	test -d "$(FEATURES)" || stop 'FEATURES="$(FEATURES)" is no folder; say where the images'"'"' features are: make real DATA=folder FEATURES=folder'
+	test -n "$$(find -L "$(FEATURES)" -name '*.npy' -print -quit)" || stop 'FEATURES="$(FEATURES)" holds no .npy file'
 
 test: install-test
 	@ruff check --output-format concise .

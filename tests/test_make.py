@@ -210,6 +210,30 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
     assert estimate.stages_left(tmp_path) == ["three", "two"]
 
 
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("student", {"vozle": 0.5}, "student.vozle is an unknown parameter"),
+        ("data", {"kind": "kitti"}, "data.kind 'kitti' is unknown; there are nuscenes"),
+        ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
+        ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),
+        ("distill", {"objective": "cosin"}, "distill.objective 'cosin' is unknown"),
+        ("sweep", {"seeds": 0}, "sweep.seeds is 0; it has to be a list"),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_at_the_start(monkeypatch, capsys, section, change, words):
+    sections = params.profile()
+    sections[section] |= change
+    monkeypatch.setattr(params, "profile", lambda: sections)
+    assert estimate.main([]) == 1
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+
+
+def test_the_committed_parameters_are_what_stages_take():
+    assert estimate.checked() == params.profile()
+
+
 def test_estimate_knows_every_stage():
     stages = yaml.safe_load(Path(xkd.ROOT / "dvc.yaml").read_text())["stages"]
     assert set(estimate.OVERHEAD) == set(stages)
@@ -219,4 +243,8 @@ def test_estimate_knows_every_stage():
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
         60 * (0.011 + 0.00565248) + estimate.OVERHEAD["finetune"]
     )
-    assert estimate.words(50) == "about a minute" and estimate.words(600) == "about 10 minutes"
+    assert (
+        estimate.words(50) == "about a minute"
+        and estimate.words(600) == "about 10 minutes"
+        and estimate.words(9000) == "about 2 hours"
+    )

@@ -123,6 +123,9 @@ def test_pictures_are_readable_at_the_width_of_a_readme_and_the_same_every_time(
     for name in ("curve", "gains", "confusion", "coverage", "frames"):
         picture = Image.open(tmp_path / f"{name}.png")
         assert picture.width == 1280 and not picture.info.keys() & {"Software", "Creation Time", "date"}
+    rgb = {tuple(c) for c in np.asarray(Image.open(tmp_path / "frames.png").convert("RGB")).reshape(-1, 3).tolist()}
+    seen = np.unique(np.concatenate([example.true for example in shown]))
+    assert {tuple(cells.colours[k].tolist()) for k in seen if k >= 0} <= rgb  # in the legend at least, as they are
     again = figures.png(figures.curve(summary))
     assert again == figures.png(figures.curve(summary)) and Image.open(io.BytesIO(again)).format == "PNG"
 

@@ -4,11 +4,13 @@ The costs were measured on two cores on which `calibrate` takes `REFERENCE` seco
 """
 
 import argparse
+import sys
 import time
 from contextlib import chdir
 
 import xkd
 from xkd import params
+from xkd.errors import XkdError
 
 REFERENCE = 0.062
 OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0, "report": 25.0}
@@ -23,7 +25,7 @@ teacher at 17."""
 
 
 def main(arguments=None):
-    """Prints one sentence."""
+    """Prints one sentence; returns the exit status: 1 where params.yaml holds what a stage would refuse in the end."""
     parser = argparse.ArgumentParser(
         prog="python -m xkd.estimate", description="How long it will take on this machine."
     )
@@ -33,21 +35,47 @@ def main(arguments=None):
     given = parser.parse_args(arguments).seconds
     if given is not None:
         print(f"xkd: {words(given * calibrate() / REFERENCE)} on this machine.", flush=True)
-        return
+        return 0
+    try:
+        sections = checked()
+    except XkdError as error:
+        print(f"xkd: {error}", file=sys.stderr)
+        return 1
     left = stages_left(xkd.ROOT)
     if not left:
         print("xkd: every stage is done.", flush=True)
-        return
-    sections = params.profile()
+        return 0
     seconds = sum(cost(name, sections) for name in left)
-    made = xkd.ROOT / "data" in (xkd.ROOT / sections["data"]["root"]).parents
-    if made and not (xkd.ROOT / "data" / "xkd-sim.json").is_file():
+    if made(sections["data"]["root"]) and not (xkd.ROOT / "data" / "xkd-sim.json").is_file():
         seconds += SMALL_DATA if small(sections) else DATA
     print(
         f"xkd: {len(left)} stages to run, with their data {words(seconds * calibrate() / REFERENCE)} on this machine; "
         "stopped and started again, it goes on where it was.",
         flush=True,
     )
+    return 0
+
+
+def checked():
+    """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
+    unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
+    from xkd.datasets import KINDS
+    from xkd.objectives import objective
+
+    sections = {name: params.check(name, section) for name, section in params.profile().items()}
+    data, teacher = sections["data"], sections["teacher"]
+    if data["kind"] not in KINDS:
+        raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(KINDS)}.")
+    objective(sections["distill"]["objective"])
+    for name, folder in (("data.root", data["root"]), ("teacher.source", teacher["source"])):
+        if not made(folder) and not (xkd.ROOT / folder).is_dir():
+            raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
+    return sections
+
+
+def made(folder):
+    """Whether `xkd.sim data` may make it: it lies in this checkout's data/."""
+    return (xkd.ROOT / "data").resolve() in (xkd.ROOT / folder).resolve().parents
 
 
 def cost(stage, sections):
@@ -115,8 +143,10 @@ def calibrate():
 def words(seconds):
     """A duration for people."""
     minutes = seconds / 60
+    if minutes >= 120:
+        return f"about {minutes / 60:.0f} hours"
     return "about a minute" if minutes < 1.5 else f"about {minutes:.0f} minutes"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

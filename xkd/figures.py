@@ -36,16 +36,25 @@ def save(cells, summary, shown, out):
             figures["frames"] = frames(shown, cells.classes, cells.colours)
         for name, figure in figures.items():
             with atomic(out / f"{name}.png") as path:
-                path.write_bytes(png(figure, 128 if name == "frames" else None))
+                path.write_bytes(png(figure, cells.colours if name == "frames" else None))
 
 
-def png(figure, shades=None):
-    """Figure -> bytes of a PNG; with a palette of `shades` colours if given, for drawings of few colours and many
-    dots."""
+def png(figure, colours=None):
+    """Figure -> bytes of a PNG; of `colours` (C, 3) and greys alone if given, and their mixtures with white, for drawings of many dots."""
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=DPI, metadata={"Software": None})
-    if shades:
-        flat = Image.open(raw).convert("RGB").quantize(shades, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if colours is not None:
+        mixed = 255 - (255 - class_rgb(np.arange(-1, len(colours)), colours)[:, None]) * np.array(
+            [[[1], [0.75], [0.5], [0.25]]]
+        )
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(
+            [
+                *mixed.round().astype(np.uint8).ravel().tolist(),
+                *np.repeat(np.linspace(0, 255, 33, dtype=np.uint8), 3).tolist(),
+            ]
+        )
+        flat = Image.open(raw).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
         raw = io.BytesIO()
         flat.save(raw, "png", optimize=True)
     return raw.getvalue()
@@ -179,7 +188,7 @@ def coverage(summary, colours):
 
 
 def frames(shown, classes, colours, reach=30.0):
-    """Top views, one row a scan: truth and each init's prediction in the data set's colours, x forward is up."""
+    """Top views, one row a scan: truth and each init's prediction in the data set's colours, x forward is up; all of one label subset."""
     columns = ["truth", *shown[0].predictions]
     looks = styles(columns[1:])
     figure = Figure(figsize=(WIDTH, 0.75 + (WIDTH / len(columns)) * len(shown)), layout="constrained")
@@ -201,6 +210,7 @@ def frames(shown, classes, colours, reach=30.0):
     marks = [(css(colours[k]), classes[k].replace("_", " ")) for k in sorted(present - {-1})]
     marks += [(css(class_rgb([-1], colours)[0]), "not scored")] if -1 in present else []
     handles = [Line2D([], [], color=c, marker="o", linestyle="", label=name) for c, name in marks]
+    figure.suptitle(f"{share(shown[0].fraction)} of the labels, seed {shown[0].seed}", fontsize=10)
     figure.get_layout_engine().set(h_pad=0.08)
     figure.legend(
         handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9, handletextpad=0.1

@@ -27,6 +27,8 @@ from xkd.files import atomic
 COMPLETE = re.compile(r"\] (\d+)/\1 ")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+SLOW = "rfc3987_syntax"
+"""A URI grammar that takes a second to compile, which jsonschema imports if it can; kept out of stages and kernels."""
 VOLATILE = [(re.compile(r"\bipykernel_\d+\b"), "ipykernel"), (re.compile(r"\bat 0x[0-9a-f]{6,}"), "at 0x0")]
 
 
@@ -86,8 +88,7 @@ def run(notebook, output, given, root=None):
 def execute(notebook, partial, parameters, root):
     """The executed notebook (a dict of nbformat 4). `partial` receives it as far as it came."""
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    # jsonschema imports a URI grammar that takes a second to compile and that no notebook needs.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    sys.modules.setdefault(SLOW, None)
     import papermill
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
@@ -97,6 +98,12 @@ def execute(notebook, partial, parameters, root):
         # The kernel sees this checkout's package, also where another is the installed one, and nobody's start-up files.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
         os.environ["IPYTHONDIR"] = folder
+        profile = Path(folder) / "profile_default"
+        profile.mkdir()
+        # A kernel that is told to end while it is idle says so, sometimes, before the sentence that matters.
+        (profile / "ipython_kernel_config.py").write_text(
+            f"c.IPKernelApp.log_level = 'CRITICAL'\nc.IPKernelApp.exec_lines = [\"import sys; sys.modules.setdefault({SLOW!r}, None)\"]\n"
+        )
         # Local sockets: no open ports, and no warning about them.
         config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
         try:
