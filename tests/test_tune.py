@@ -1,0 +1,56 @@
+"""The search for learning rates and the check of convergence, on scores that are given."""
+
+import pytest
+
+from xkd import tune
+
+
+def scored(best, asked):
+    """A stand-in for `tune.scores`: mIoU falls with the distance, in steps of the grid, from the best rate of an init."""
+    from math import log
+
+    def scores(params, jobs):
+        asked.append(sorted({job[3] for job in jobs}))
+        ratio = log(tune.RATES[1] / tune.RATES[0])
+        return {
+            job: {"miou": 60 - abs(log(job[3] / best[job[0]])) / ratio + job[2] % 2, "steps": 10 * job[4]}
+            for job in jobs
+        }
+
+    return scores
+
+
+def test_a_winner_within_the_grid_ends_the_search(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tune, "scores", scored({"scratch": tune.RATES[1], "distilled": tune.RATES[1]}, asked))
+    table, best = tune.search({}, ["scratch", "distilled"])
+    assert best == {"scratch": tune.RATES[1], "distilled": tune.RATES[1]} and asked == [list(tune.RATES)]
+    assert table["scratch"][f"{tune.RATES[1]:g}"] == {
+        "0.05": 60.5,
+        "0.25": 60.5,
+        "mean": 60.5,
+    }  # of the seeds 100 and 101
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_winner_at_the_edge_extends_the_grid_of_both_inits(monkeypatch, step):
+    ratio, asked = tune.RATES[1] / tune.RATES[0], []
+    beyond = (max(tune.RATES) if step > 0 else min(tune.RATES)) * ratio**step
+    monkeypatch.setattr(tune, "scores", scored({"scratch": beyond, "distilled": tune.RATES[1]}, asked))
+    table, best = tune.search({}, ["scratch", "distilled"])
+    assert best["scratch"] == pytest.approx(beyond) and best["distilled"] == tune.RATES[1]
+    # the grid, the new edge, and one beyond it that shows the edge to be the best
+    assert [len(rates) for rates in asked] == [len(tune.RATES) + k for k in range(3)]
+    assert table["scratch"].keys() == table["distilled"].keys() and len(table["scratch"]) == len(tune.RATES) + 2
+
+
+def test_the_check_compares_each_seed_with_itself(monkeypatch):
+    def scores(params, jobs):
+        assert all(job[0] == "scratch" and job[3] == 0.01 for job in jobs)
+        return {
+            job: {"miou": job[2] + (0.3 if job[2] % 2 else 0.1) * (job[4] - 1), "steps": 7 * job[4]} for job in jobs
+        }
+
+    monkeypatch.setattr(tune, "scores", scores)
+    row = tune.convergence({"sweep": {"fractions": [0.25]}}, 0.01)["0.25"]
+    assert row == {"steps": 7, "miou": 100.5, "miou_double": 100.7, "seeds": 2, "differences": [0.1, 0.3]}
