@@ -213,7 +213,9 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
 @pytest.mark.parametrize(
     ("section", "change", "words"),
     [
-        ("student", {"vozle": 0.5}, "student.vozle is an unknown parameter"),
+        ("student", {"voxle": 0.5}, "student.voxle is an unknown parameter"),
+        ("data", {"root": "data/nuscene"}, "data.root is data/nuscene, and there is no such folder"),
+        ("teacher", {"source": None}, "teacher.source is None; it has to be a folder"),
         ("data", {"kind": "kitti"}, "data.kind 'kitti' is unknown; there are nuscenes"),
         ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
         ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),

@@ -67,15 +67,17 @@ def checked():
     if data["kind"] not in KINDS:
         raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(KINDS)}.")
     objective(sections["distill"]["objective"])
-    for name, folder in (("data.root", data["root"]), ("teacher.source", teacher["source"])):
+    for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
+        if not isinstance(folder, str):
+            raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
         if not made(folder) and not (xkd.ROOT / folder).is_dir():
             raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
     return sections
 
 
 def made(folder):
-    """Whether `xkd.sim data` may make it: it lies in this checkout's data/."""
-    return (xkd.ROOT / "data").resolve() in (xkd.ROOT / folder).resolve().parents
+    """Whether it is one of those that `python -m xkd.sim data` makes."""
+    return xkd.ROOT / folder in [xkd.ROOT / "data" / name for name in ("nuscenes", "semantickitti", "cityscapes")]
 
 
 def cost(stage, sections):

@@ -40,20 +40,15 @@ def save(cells, summary, shown, out):
 
 
 def png(figure, colours=None):
-    """Figure -> bytes of a PNG; of `colours` (C, 3) and greys alone if given, and their mixtures with white, for drawings of many dots."""
+    """Figure -> bytes of a PNG; with `colours` (C, 3), of these, their tints and greys alone, for drawings of many dots."""
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=DPI, metadata={"Software": None})
     if colours is not None:
-        mixed = 255 - (255 - class_rgb(np.arange(-1, len(colours)), colours)[:, None]) * np.array(
-            [[[1], [0.75], [0.5], [0.25]]]
-        )
+        away = 255.0 - class_rgb(np.arange(-1, len(colours)), colours)
+        tints = np.concatenate([255 - strength * away for strength in (1, 0.75, 0.5, 0.25)])
+        greys = np.repeat(np.linspace(0, 255, 33), 3)
         palette = Image.new("P", (1, 1))
-        palette.putpalette(
-            [
-                *mixed.round().astype(np.uint8).ravel().tolist(),
-                *np.repeat(np.linspace(0, 255, 33, dtype=np.uint8), 3).tolist(),
-            ]
-        )
+        palette.putpalette(np.concatenate([tints.ravel(), greys]).round().astype(np.uint8).tolist())
         flat = Image.open(raw).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
         raw = io.BytesIO()
         flat.save(raw, "png", optimize=True)
