@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -230,6 +231,30 @@ def test_what_a_late_stage_would_refuse_is_refused_at_the_start(monkeypatch, cap
     assert estimate.main([]) == 1
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
+
+
+def test_feature_maps_of_other_images_are_refused_at_the_start(monkeypatch, capsys, tmp_path, kitti):
+    data = {
+        "kind": "semantickitti",
+        "root": str(kitti),
+        "train": "train",
+        "validation": "val",
+        "unlabelled": [],
+        "tuning": [],
+    }
+    image = next(iter(xkd.open_dataset("semantickitti", kitti, "train"))).cameras[0].path
+    place = tmp_path / "maps" / Path(*image.with_suffix(".npy").parts[-3:])
+    place.parent.mkdir(parents=True)
+    np.save(place, np.zeros((4, 2, 3), np.float32))
+    sections = params.profile()
+    monkeypatch.setattr(params, "profile", lambda: sections)
+    sections["data"] |= data
+    sections["teacher"] = {"name": "features", "source": str(tmp_path / "maps"), "pairs_per_frame": 8}
+    assert estimate.checked() == sections
+    sections["teacher"]["source"] = str(tmp_path)
+    assert estimate.main([]) == 1
+    said = capsys.readouterr().err
+    assert f"{image}: no feature map below {tmp_path}" in said and said.count("\n") == 1
 
 
 def test_the_committed_parameters_are_what_stages_take():

@@ -182,6 +182,15 @@ def test_features_are_read_at_the_pixels(frame, pairs, images):
     assert values[:, 0] == pytest.approx(np.array([5, 0, 2]) - 7 / 3)
 
 
+def test_features_come_from_the_maps_that_are_named(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones((5, 2, 3), np.float32))
+    source, name = looks.teacher(tmp_path / "nothing", tmp_path)
+    assert source.dim == 5 and name == f"the maps in {tmp_path}"
+    assert looks.teacher(tmp_path / "nothing")[1] == looks.Texture.name
+    with pytest.raises(XkdError, match="no .npy feature map"):
+        looks.teacher(tmp_path, tmp_path / "nowhere")
+
+
 def test_texture_stands_in_for_a_teacher():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (2, 40, 60, 3)).astype(np.uint8)

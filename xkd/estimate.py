@@ -72,7 +72,19 @@ def checked():
             raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
         if not made(folder) and not (xkd.ROOT / folder).is_dir():
             raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
+    if teacher["name"] == "features" and (xkd.ROOT / data["root"]).is_dir():
+        check_first_map(data, teacher)
     return sections
+
+
+def check_first_map(data, teacher):
+    """Errors: a folder of feature maps in which the first training image has none, such as one that lies a level too high."""
+    from xkd.prepare import open_split
+    from xkd.teachers import Features
+
+    teacher, frames = Features(teacher["source"]), open_split(data, data["train"])
+    for camera in frames[0].cameras[:1] if len(frames) else ():
+        teacher.find(camera.path)
 
 
 def made(folder):

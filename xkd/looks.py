@@ -71,12 +71,14 @@ class Texture:
         return np.stack(channels)[:, ::4, ::4]
 
 
-def teacher(folder):
-    """The teacher trained by the pipeline, in `folder`/mini, or `Texture` where there is none; and its name for
-    people."""
-    if (folder / "mini").is_dir():
-        from xkd.teachers import open_teacher
+def teacher(folder, maps=None):
+    """What features come from, and its name for people: the folder `maps` of feature maps if one is named, else the teacher
+    trained by the pipeline, in `folder`/mini, or `Texture` where there is none."""
+    from xkd.teachers import open_teacher
 
+    if maps is not None:
+        return open_teacher({"name": "features", "root": maps}), f"the maps in {maps}"
+    if (folder / "mini").is_dir():
         return open_teacher({"name": "mini", "path": str(folder / "mini")}), f"the mini teacher in {_short(folder)}"
     return Texture(), Texture.name
 
@@ -160,6 +162,30 @@ def picks(frame, pairs, classes, pixel=None, count=4):
                 middle = np.abs(pairs.pixel[own] - np.median(pairs.pixel[own], 0)).sum(1).argmin()
                 chosen[classes[k].replace("_", " ")] = own[middle]
     return [(name, best, tuple(int(v) for v in pairs.pixel[i])) for name, i in chosen.items()]
+
+
+def seen_most(found, frame):
+    """The point with the most views; of several the nearest to the LiDAR that is 5 m away or more, where the car is not in the way."""
+    count = np.bincount(found.point, minlength=len(frame.points))
+    distance = np.linalg.norm(frame.points, axis=1)
+    most = np.flatnonzero(count == count[distance >= 5].max(initial=0))
+    return int(most[np.argmin(np.where(distance[most] >= 5, distance[most], np.inf))])
+
+
+def images_of(dataset, i, found, point):
+    """Every view of one point of frame `i`: [(camera, frame and depth in words; image; (row, col))]; `found`: see `xkd.views`."""
+    shown = []
+    for k in np.flatnonzero(found.point == point):
+        frame, camera = dataset[int(found.frame[k])], found.camera[k]
+        steps = int(found.frame[k]) - i
+        when = (
+            "this frame"
+            if not steps
+            else f"{abs(steps)} frame{'s' * (abs(steps) > 1)} {'later' if steps > 0 else 'earlier'}"
+        )
+        words = f"{frame.cameras[camera].name}, {when}, {found.depth[k]:.1f} m"
+        shown.append((words, frame.cameras[camera].image(), tuple(map(int, found.pixel[k]))))
+    return shown
 
 
 def _short(path):

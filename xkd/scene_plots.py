@@ -132,6 +132,31 @@ def scan(frame, colourings, most=15000):
     return _in_3d(figure, f"{frame.id}: {words}", updatemenus=[menu(list(colourings))])
 
 
+def patches(shown, reach=40):
+    """Pieces of images around one point, each with a ring where the point is: `shown` [(title, image, (row, col))].
+
+    A piece reaches `reach` pixels to each side, and stops at the image's edge.
+    """
+    columns = min(4, len(shown))
+    lines = -(-len(shown) // columns)
+    gaps = {"horizontal_spacing": 0.01, "vertical_spacing": 0.12 / lines}
+    figure = make_subplots(lines, columns, subplot_titles=[title for title, _, _ in shown], **gaps)
+    for k, (_, image, (row, column)) in enumerate(shown):
+        place = {"row": k // columns + 1, "col": k % columns + 1}
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        figure.add_trace(picture(image[top : row + reach + 1, left : column + reach + 1]), **place)
+        ring = {"size": 14, "color": "rgba(0,0,0,0)", "line": {"color": "#D55E00", "width": 3}}
+        at = {"x": [column - left], "y": [row - top], "hovertext": f"row {row}, column {column}", "hoverinfo": "text"}
+        figure.add_scatter(mode="markers", marker=ring, showlegend=False, **at, **place)
+        axes = {"showticklabels": False, "ticks": "", "showline": False, "showgrid": False, **place}
+        figure.update_xaxes(range=[column - left - reach - 0.5, column - left + reach + 0.5], **axes)
+        anchor = figure.get_subplot(**place).yaxis.anchor
+        rows = [row - top + reach + 0.5, row - top - reach - 0.5]
+        figure.update_yaxes(range=rows, scaleanchor=anchor, constrain="domain", **axes)
+    look(figure, int(lines * (WIDTH / columns + 40) + 40), margin={"l": 10, "r": 10, "t": 50, "b": 10})
+    return figure.update_annotations(font_size=12)
+
+
 def similar(frame, pairs, image, found, most=12000):
     """Left the picked pixel, right the scan coloured by how much each point looks like it; a menu chooses the pixel.
 

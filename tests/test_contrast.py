@@ -1,0 +1,100 @@
+"""Contrastive and relational objectives by hand-computed tables, gradcheck, and in blocks."""
+
+from math import exp, log
+
+import pytest
+import torch
+
+from xkd import contrast, losses
+
+# Lengths do not count: these are the unit vectors along x, y and the diagonal.
+QUERIES = torch.tensor([[2.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+KEYS = torch.tensor([[5.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+DIAGONAL = 0.5**0.5
+
+
+def test_info_nce_by_hand():
+    """Cosines: [[1, d], [0, d]]."""
+    first = -log(exp(1 / 0.5) / (exp(1 / 0.5) + exp(DIAGONAL / 0.5)))
+    second = -log(exp(DIAGONAL / 0.5) / (exp(0) + exp(DIAGONAL / 0.5)))
+    assert contrast.info_nce(QUERIES, KEYS, 0.5).item() == pytest.approx((first + second) / 2)
+    weighted = contrast.info_nce(QUERIES, KEYS, 0.5, weight=torch.tensor([3.0, 1.0])).item()
+    assert weighted == pytest.approx((3 * first + second) / 4)
+
+
+def test_a_negative_that_looks_alike_counts_less():
+    """The rows' tolerance features have a cosine of 0.6: the negative's logit counts by 0.4; opposite ones count whole."""
+    tolerance = torch.tensor([[1.0, 0.0], [3.0, 4.0]], dtype=torch.float64)
+    first = -log(exp(1 / 0.5) / (exp(1 / 0.5) + exp(0.4 * DIAGONAL / 0.5)))
+    second = -log(exp(DIAGONAL / 0.5) / (exp(0) + exp(DIAGONAL / 0.5)))
+    assert contrast.info_nce(QUERIES, KEYS, 0.5, tolerance).item() == pytest.approx((first + second) / 2)
+    opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    plain = contrast.info_nce(QUERIES, KEYS, 0.5).item()
+    assert contrast.info_nce(QUERIES, KEYS, 0.5, opposite).item() == pytest.approx(plain)
+
+
+def test_rarity_by_hand():
+    """Two alike, one apart: votes 2, 2, 1. With cosines below 0.8 left out, 0.6 is no vote."""
+    features = torch.tensor([[1.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
+    assert contrast.rarity(features).tolist() == pytest.approx([0, 0, 1])
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [3.0, 4.0]])  # votes 2.6, 2.6, 2.2, or 2, 2, 1
+    assert contrast.rarity(features).tolist() == pytest.approx([0, 0, 1], abs=1e-6)
+    features = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 1.0]])  # votes 1.6, 2.4, 1.8, or 1, 1.8, 1.8
+    assert contrast.rarity(features).tolist() == pytest.approx([1, 0, 0.75])
+    assert contrast.rarity(features, 0.7).tolist() == pytest.approx([1, 0, 0])
+    assert contrast.rarity(torch.eye(3)).tolist() == [1, 1, 1]
+
+
+def test_relational_by_hand():
+    """Cosines among the queries 0, among the keys d; the diagonals are alike: two of four pairs differ."""
+    assert contrast.relational(QUERIES, KEYS).item() == pytest.approx(DIAGONAL**2 * 2 / 4)
+    turned = QUERIES @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    assert contrast.relational(turned, QUERIES).item() == pytest.approx(0)
+
+
+@pytest.fixture
+def drawn():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(7, 3, generator=generator, dtype=torch.float64) for _ in range(3)]
+
+
+def objectives(alike):
+    weight = contrast.rarity(alike)
+    return {
+        "info_nce": lambda q, k: contrast.info_nce(q, k, 0.1),
+        "tolerant": lambda q, k: contrast.info_nce(q, k, 0.1, alike, weight),
+        "relational": contrast.relational,
+    }
+
+
+@pytest.mark.parametrize("name", ["info_nce", "tolerant", "relational"])
+def test_blocks_give_what_the_whole_gives(drawn, monkeypatch, name):
+    q, k, alike = drawn
+    found = []
+    for block in (100, 3):
+        monkeypatch.setattr(contrast, "BLOCK", block)
+        points = q.clone().requires_grad_()
+        loss = objectives(alike)[name](points, k)
+        loss.backward()
+        found.append((loss.detach(), points.grad))
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0][1].abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["info_nce", "tolerant", "relational"])
+def test_gradients(drawn, name):
+    q, k, alike = drawn
+    assert torch.autograd.gradcheck(objectives(alike)[name], (q.requires_grad_(), k.requires_grad_()))
+
+
+def test_info_nce_is_that_of_the_pipeline(drawn):
+    q, k, _ = drawn
+    torch.testing.assert_close(contrast.info_nce(q, k, 0.07), losses.info_nce(q, k, 0.07))
+
+
+def test_the_order_of_rows_does_not_count(drawn):
+    q, k, alike = drawn
+    order = torch.randperm(len(q), generator=torch.Generator().manual_seed(1))
+    for name, taught in objectives(alike).items():
+        other = objectives(alike[order])[name]
+        torch.testing.assert_close(taught(q, k), other(q[order], k[order]))

@@ -1,0 +1,98 @@
+"""Views through the ego poses: computed on paper, then on made streets, where labels say whether an image shows what it should."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+import xkd
+from xkd import XkdError
+from xkd.datasets import Camera
+from xkd.geometry import pair
+from xkd.views import views
+
+T_RIG_CAM = np.linalg.inv(np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]))
+K = np.array([[100, 0, 80], [0, 100, 45], [0, 0, 1.0]])
+WALL = [[20, y, z] for y in np.arange(-3, 3.5, 0.5) for z in np.arange(-2, 2.5, 0.5)]
+
+
+def frame(index, x, points):
+    """A frame whose LiDAR and only camera look along the world's x from (x, 0, 0); points are given in the world."""
+    T = np.eye(4)
+    T[0, 3] = x
+    camera = Camera("front", Path("front.png"), (90, 160), K, T_RIG_CAM, T, T)
+    points = np.asarray(points, np.float32) - np.float32([x, 0, 0])
+    return SimpleNamespace(id=str(index), index=index, points=points, cameras=[camera], T_world_lidar=T)
+
+
+class Street(list):
+    def neighbours(self, i, k):
+        return [frame for frame in self if 0 < abs(frame.index - i) <= k]
+
+
+def seen_from(found, index):
+    return sorted(found.point[found.frame == index].tolist())
+
+
+def test_a_neighbours_image_shows_the_wall_where_it_is():
+    """The wall at 20 m, seen from 0 and, 4 m on, at 16 m: the point at (0, 1, 0.5) is 100/20 and 100/16 pixels a metre off the axis."""
+    street = Street([frame(0, 0.0, [[20, 1, 0.5], *WALL]), frame(1, 4.0, WALL)])
+    found = views(street, 0)
+    assert seen_from(found, 0) == seen_from(found, 1) == list(range(len(WALL) + 1))
+    first = found.point == 0
+    assert found.pixel[first].tolist() == [[43, 75], [42, 74]]  # 45 - 2.5, 80 - 5; 45 - 3.1, 80 - 6.25
+    assert found.depth[first].tolist() == [20, 16] and found.camera[first].tolist() == [0, 0]
+    assert len(views(street, 0, reach=0)) == len(WALL) + 1
+
+
+def test_what_drove_away_is_not_looked_for_where_it_was():
+    """A car 8 m ahead in frame 0. Later the scan sees the wall there: the image shows the wall, and not the car."""
+    car = [[8, y, z] for y in (-0.4, 0, 0.4) for z in (-0.4, 0, 0.4)]
+    street = Street([frame(0, 0.0, [*car, *WALL]), frame(1, 1.0, WALL)])
+    assert not set(seen_from(views(street, 0), 1)) & set(range(len(car)))
+    stayed = Street([frame(0, 0.0, [*car, *WALL]), frame(1, 1.0, [*car, *WALL])])
+    assert set(range(len(car))) <= set(seen_from(views(stayed, 0), 1))
+
+
+def test_what_something_hides_later_is_not_seen_later():
+    """A truck comes to stand before the whole wall."""
+    truck = [[10, y, z] for y in np.arange(-3, 3.2, 0.2) for z in np.arange(-2, 2.2, 0.2)]
+    street = Street([frame(0, 0.0, WALL), frame(1, 1.0, truck)])
+    assert seen_from(views(street, 0), 1) == [] and seen_from(views(street, 0), 0) == list(range(len(WALL)))
+
+
+def test_a_place_where_the_neighbours_scan_has_no_point_is_not_counted():
+    street = Street([frame(0, 0.0, WALL), frame(1, 0.0, [[20, 3, 2], [20, -3, -2]])])
+    found = seen_from(views(street, 0, same={"cell": 0.01}), 1)
+    assert [WALL[k] for k in found] == [[20, -3, -2], [20, 3, 2]]
+
+
+def test_a_neighbour_that_looks_elsewhere_adds_nothing():
+    street = Street([frame(0, 0.0, WALL), frame(1, 40.0, [[60, 0, 0]])])
+    assert seen_from(views(street, 0), 1) == []
+
+
+def test_images_of_made_neighbours_show_what_the_point_is(made):
+    """The label of the scan point nearest in the image is the point's own, and more often so than without the look at depth."""
+    dataset = xkd.open_dataset("nuscenes", made / "nuscenes", "train")
+    right = {}
+    for name, same in (("checked", {}), ("unchecked", {"absolute": 1e9})):
+        agree = []
+        for i in range(len(dataset)):
+            found, own = views(dataset, i, same=same), dataset[i]
+            for j in set(found.frame.tolist()) - {i}:
+                other = dataset[j]
+                for c in range(len(other.cameras)):
+                    here = (found.frame == j) & (found.camera == c)
+                    shown = pair(other, [c])
+                    nearest = cKDTree(shown.pixel).query(found.pixel[here])[1]
+                    agree.append(other.labels[shown.point[nearest]] == own.labels[found.point[here]])
+        right[name] = np.concatenate(agree).mean()
+    assert right["checked"] > 0.85 and right["checked"] > right["unchecked"] + 0.03
+
+
+def test_a_frame_in_no_image_is_an_error():
+    with pytest.raises(XkdError, match="none of its 1 points"):
+        views(Street([frame(0, 0.0, [[-5, 0, 0]])]), 0)

@@ -1,0 +1,77 @@
+"""Contrastive and relational objectives between paired features of two modalities, as pure functions of tensors.
+
+Rows of `queries` (S, D) and `keys` (S, D) belong together one by one; both are normalised to length 1 here. Matrices of all rows
+against all are never held whole: they are made `BLOCK` rows at a time, and made again for the gradient.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+BLOCK = 1024
+"""Rows of a block: 1024 x 16384 similarities in float32 are 64 MiB."""
+
+
+def info_nce(queries, keys, temperature, tolerance=None, weight=None):
+    """-> the mean over i of -log(exp(s_ii / t) / sum over j of exp(a_ij s_ij / t)), s = cosine: InfoNCE (van den Oord et al. 2018).
+
+    On points and pixels it is the objective of PPKT (Liu et al. 2021), on superpixels that of SLidR (Sautier et al. 2022): every other
+    row is a negative, a_ij = 1. `tolerance` (S, E): features that say how alike two rows are; a negative then counts by
+    a_ij = 1 - max(0, cosine), as in ST-SLidR (Mahmoud et al., CVPR 2023, and its code). `weight` (S,): of each row in the mean.
+    """
+    queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
+    alike = None if tolerance is None else F.normalize(tolerance, dim=1)
+
+    def rows(own, first):
+        logits = own @ keys.T / temperature
+        if alike is not None:
+            share = 1 - (alike[first : first + len(own)] @ alike.T).clamp(0, 1)
+            share[torch.arange(len(own)), torch.arange(first, first + len(own))] = 1
+            logits = logits * share
+        return F.cross_entropy(logits, torch.arange(first, first + len(own), device=logits.device), reduction="none")
+
+    losses = blocks(rows, queries)
+    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
+
+
+def rarity(features, threshold=0.0):
+    """(S, E) -> weight (S,), 0..1: 1 for the row that fewest others look like, 0 for the one that most do (ST-SLidR's balance).
+
+    A row's votes are the sum of its cosines with all rows that are `threshold` or more; scaled to 0..1 over the batch and turned round.
+    Where all rows have the same votes nothing is rare, and all weigh 1.
+    """
+    features = F.normalize(features, dim=1)
+
+    def votes(own, _):
+        similar = own @ features.T
+        return torch.where(similar >= threshold, similar, 0).sum(1)
+
+    with torch.no_grad():
+        found = blocks(votes, features)
+        span = found.max() - found.min()
+        return 1 - (found - found.min()) / span if span > 1e-6 * len(found) else torch.ones_like(found)
+
+
+def relational(queries, keys):
+    """-> the mean over all pairs (i, j) of (cosine(q_i, q_j) - cosine(k_i, k_j))^2: the queries are to be as like each other as the keys.
+
+    The affinity structure within a batch, as manifold-aware distillation matches it (CMCMD, Yang et al. 2026); where a query lies in
+    space is left free.
+    """
+    queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
+
+    def rows(own, first):
+        return (own @ queries.T - keys[first : first + len(own)] @ keys.T).square().mean(1)
+
+    return blocks(rows, queries).mean()
+
+
+def blocks(rows, values):
+    """rows(values[first : first + BLOCK], first) for every block, one after another; only what comes out is kept for the gradient."""
+    if len(values) <= BLOCK:
+        return rows(values, 0)
+    parts = [
+        checkpoint(rows, values[first : first + BLOCK], first, use_reentrant=False)
+        for first in range(0, len(values), BLOCK)
+    ]
+    return torch.cat(parts)
