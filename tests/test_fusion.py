@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from xkd.fusion import FACTS, SHARPEST, Fusion, facts_of, without
+from xkd import XkdError
+from xkd.fusion import FACTS, SHARPEST, Fusion, facts_of
 
 
 @pytest.fixture
@@ -75,12 +76,11 @@ def test_shares_are_of_one_point_and_leave_room_for_none(network, scene):
 def test_a_dark_camera_leaves_the_others_their_views(network, scene):
     points, images, point, facts = scene
     camera = torch.tensor([0, 1, 0, 0, 1, 2])
-    left = without(camera, [0])
+    left = camera != 0
     found = network(points, images[left], point[left], facts[left])
     whole = network(*scene)
     torch.testing.assert_close(found[1], network.norm(network.own(points))[1])  # seen by camera 0 alone
     assert found.isfinite().all() and not torch.allclose(found[0], whole[0])
-    assert without(camera, [7]).all() and not without(camera, [0, 1, 2]).any()
 
 
 def test_the_sharpest_attention_does_not_overflow(network, scene):
@@ -107,5 +107,5 @@ def test_facts_by_hand():
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(ValueError, match="width 10 is no multiple of the 4 heads"):
+    with pytest.raises(XkdError, match="width 10 is no multiple of the 4 heads"):
         Fusion(3, 3, width=10)

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 import xkd
-from xkd import XkdError
+from xkd import XkdError, looks
 from xkd.datasets import Camera
 from xkd.geometry import pair
 from xkd.views import views
@@ -96,3 +96,17 @@ def test_images_of_made_neighbours_show_what_the_point_is(made):
 def test_a_frame_in_no_image_is_an_error():
     with pytest.raises(XkdError, match="none of its 1 points"):
         views(Street([frame(0, 0.0, [[-5, 0, 0]])]), 0)
+
+
+def test_views_in_words_and_a_point_that_no_image_shows(made):
+    """Counted from the end, a frame has the same views; a neighbour's images say how many frames away they are."""
+    dataset = xkd.open_dataset("nuscenes", made / "nuscenes", "train")
+    frame, found = dataset[-1], views(dataset, -1)
+    assert found.frame.max() == len(dataset) - 1 == frame.index
+    shown = looks.images_of(dataset, frame, found, looks.seen_most(found, frame))
+    assert len(shown) > 1 and {title.split("<br>")[1].split(",")[0] for title, _, _ in shown} <= {
+        "this frame",
+        "frame -1",
+    }
+    with pytest.raises(XkdError, match=f"point {len(frame.points)}: no image shows a point of that number"):
+        looks.images_of(dataset, frame, found, len(frame.points))

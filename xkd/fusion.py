@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch_scatter import scatter_sum
 
+from xkd.errors import XkdError
+
 FACTS = ("log depth", "own sweep", "earlier", "later")
 """What is known of a view besides its image feature; see `facts_of`."""
 SHARPEST = 20.0
@@ -30,7 +32,7 @@ class Fusion(nn.Module):
     def __init__(self, inputs, images, width=64, heads=4):
         super().__init__()
         if width % heads:
-            raise ValueError(f"fusion: width {width} is no multiple of the {heads} heads.")
+            raise XkdError(f"fusion: width {width} is no multiple of the {heads} heads.")
         self.heads, self.width = heads, width
         self.query, self.none = nn.Linear(inputs, width), nn.Linear(inputs, heads)
         self.key, self.facts = nn.Linear(images, width, bias=False), nn.Linear(len(FACTS), width)
@@ -69,8 +71,3 @@ def facts_of(depth, step):
     depth, step = torch.as_tensor(depth).float(), torch.as_tensor(step)
     scaled = depth.clamp(min=0.1).log() / math.log(9.0) - 1
     return torch.stack([scaled, (step == 0).float(), (step < 0).float(), (step > 0).float()], 1)
-
-
-def without(camera, dark):
-    """(P,) bool: the views that are left when the cameras `dark` give no image; camera (P,) and dark: any ids that can be compared."""
-    return ~torch.isin(torch.as_tensor(camera), torch.as_tensor(dark))

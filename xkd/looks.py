@@ -172,19 +172,21 @@ def seen_most(found, frame):
     return int(most[np.argmin(np.where(distance[most] >= 5, distance[most], np.inf))])
 
 
-def images_of(dataset, i, found, point):
-    """Every view of one point of frame `i`: [(camera, frame and depth in words; image; (row, col))]; `found`: see `xkd.views`."""
+def images_of(dataset, frame, found, point):
+    """Every view of one point of `frame`: [(camera, frame and depth in words; image; (row, col))]; `found`: its `xkd.views`.
+
+    Errors: a point that no image shows."""
     shown = []
     for k in np.flatnonzero(found.point == point):
-        frame, camera = dataset[int(found.frame[k])], found.camera[k]
-        steps = int(found.frame[k]) - i
-        when = (
-            "this frame"
-            if not steps
-            else f"{abs(steps)} frame{'s' * (abs(steps) > 1)} {'later' if steps > 0 else 'earlier'}"
+        other, steps = dataset[int(found.frame[k])], int(found.frame[k]) - frame.index
+        camera = other.cameras[found.camera[k]]
+        when = f"frame {steps:+d}" if steps else "this frame"
+        title = f"{camera.name}<br>{when}, {found.depth[k]:.1f} m"
+        shown.append((title, camera.image(), tuple(map(int, found.pixel[k]))))
+    if not shown:
+        raise XkdError(
+            f"point {point}: no image shows a point of that number; frame {frame.id} has {len(frame.points)}."
         )
-        words = f"{frame.cameras[camera].name}, {when}, {found.depth[k]:.1f} m"
-        shown.append((words, frame.cameras[camera].image(), tuple(map(int, found.pixel[k]))))
     return shown
 
 

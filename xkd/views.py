@@ -43,6 +43,7 @@ def views(dataset, i, reach=1, only=None, same=None):
     """
     settings = SAME | (same or {})
     frame = dataset[i]
+    i = frame.index  # also where `i` counts from the end
     asked = np.arange(len(frame.points)) if only is None else np.unique(only)
     own = pair(frame)  # of all points: what hides one may not be asked for
     wanted = np.isin(own.point, asked)
