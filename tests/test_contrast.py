@@ -5,7 +5,9 @@ from math import exp, log
 import pytest
 import torch
 
-from xkd import contrast, losses
+import xkd.objectives
+from xkd import contrast
+from xkd.objectives import OBJECTIVES, objective
 
 # Lengths do not count: these are the unit vectors along x, y and the diagonal.
 QUERIES = torch.tensor([[2.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
@@ -87,14 +89,34 @@ def test_gradients(drawn, name):
     assert torch.autograd.gradcheck(objectives(alike)[name], (q.requires_grad_(), k.requires_grad_()))
 
 
-def test_info_nce_is_that_of_the_pipeline(drawn):
-    q, k, _ = drawn
-    torch.testing.assert_close(contrast.info_nce(q, k, 0.07), losses.info_nce(q, k, 0.07))
-
-
 def test_the_order_of_rows_does_not_count(drawn):
     q, k, alike = drawn
     order = torch.randperm(len(q), generator=torch.Generator().manual_seed(1))
     for name, taught in objectives(alike).items():
         other = objectives(alike[order])[name]
         torch.testing.assert_close(taught(q, k), other(q[order], k[order]))
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("count", [1, 40])
+def test_every_objective_pulls_at_the_student_alone(name, count):
+    """Also with a single pair, where a contrastive loss has no negatives and nothing to pull at."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(count, 8, generator=generator, requires_grad=True)
+    pairs = {"features": torch.randn(count, 8, generator=generator)}
+    pairs |= {
+        "superpixel": torch.arange(count) // 4 * 2,
+        "superpixel_features": torch.randn(20, 8, generator=generator),
+    }
+    loss = objective(name)(points, pairs, {"temperature": 0.07})
+    loss.backward()
+    assert loss.isfinite() and points.grad.isfinite().all()
+    assert (points.grad.abs().max() > 1e-6) == (count > 1 or name == "cosine")
+    assert not any(value.requires_grad for value in pairs.values())
+
+
+def test_ppkt_contrasts_a_bounded_number_of_pairs(monkeypatch):
+    monkeypatch.setattr(xkd.objectives, "MATCHES", 4)
+    points = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    objective("ppkt")(points, {"features": points.detach().flip(0)}, {"temperature": 0.07}).backward()
+    assert points.grad.abs().sum(1).nonzero()[:, 0].tolist() == [0, 3, 6]

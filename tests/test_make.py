@@ -266,7 +266,7 @@ def test_estimate_knows_every_stage():
     assert set(estimate.OVERHEAD) == set(stages)
     sections = params.profile()
     # By hand: 60 steps of 2 scans of 6144 points, 11 ms a step and 0.46 microseconds a point, and what a cell costs besides.
-    sections["finetune"] |= {"steps": {"base": 40, "per_root": 1}, "batch": 2, "crop": 6144}
+    sections["finetune"] |= {"steps": {"base": 40, "per_frame": 1, "most": 60}, "batch": 2, "crop": 6144}
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
         60 * (0.011 + 0.00565248) + estimate.OVERHEAD["finetune"]
     )

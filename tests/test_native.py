@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,9 +47,21 @@ def drawn(sources, rows, kernel, channels, seed):
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
+@pytest.fixture(params=["native", "haswell", "x86-64"])
+def processor(request, monkeypatch):
+    """This processor, and with the registers of older ones that it can play: of 8 floats and of 4."""
+    if request.param != "native":
+        if request.param == "haswell" and " avx2 " not in Path("/proc/cpuinfo").read_text():
+            pytest.skip("this processor has no AVX2")
+        flags = [f"-march={request.param}" if flag == "-march=native" else flag for flag in native.FLAGS]
+        monkeypatch.setattr(native, "FLAGS", tuple(flags))
+        compiled = native._library.__wrapped__(native.SOURCE)
+        monkeypatch.setattr(native, "library", lambda: compiled)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [(6, 16), (16, 24), (24, 48), (32, 32), (7, 13), (1, 1)])
-def test_product_is_the_sum_over_pairs(kind, channels):
+def test_product_is_the_sum_over_pairs(kind, channels, processor):
     pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
     x, weight, _ = drawn(sources, rows, kernel, channels, 1)
     y = native.product(x, weight, pairs, count, rows, inverse, same)
@@ -57,7 +70,7 @@ def test_product_is_the_sum_over_pairs(kind, channels):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [(6, 16), (24, 48), (9, 13)])
-def test_gradients_are_those_of_the_sum(kind, channels):
+def test_gradients_are_those_of_the_sum(kind, channels, processor):
     """The product is bilinear, so its gradients follow from products: <g, f(dx, w)> and <g, f(x, dw)> for any dx, dw."""
     pairs, count, sources, rows, kernel, same, inverse = pairs_of(kind)
     x, weight, g = drawn(sources, rows, kernel, channels, 2)
@@ -95,6 +108,19 @@ def test_a_processor_with_the_instruction_uses_it():
     macros = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert native.rounds(16, 24) == ("__AVX512BF16__" in macros and "__AVX512VL__" in macros)
     assert not native.rounds(7, 24) and not native.rounds(16, 13)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+def test_words_are_what_torch_rounds_to(order):
+    if not native.has_half():
+        pytest.skip("the processor multiplies no bfloat16")
+    bits = torch.randint(-(2**31), 2**31, (4, 6, 8), generator=torch.Generator().manual_seed(0)).int()
+    bits[0, 0, :2] = torch.tensor([0x3F808000, 0x3F818000])  # halfway between two: to the even one
+    w = bits.view(torch.float32).nan_to_num(2.0).permute(order)
+    w = w if w.shape[1] % 2 == 0 else w[:, :-1]
+    first, second = w[:, ::2].bfloat16(), w[:, 1::2].bfloat16()
+    found = native.words(w).view(torch.bfloat16).unflatten(-1, (-1, 2))
+    assert torch.equal(found[..., 0], first) and torch.equal(found[..., 1], second)
 
 
 def test_half_takes_one_row_of_any_stride():

@@ -31,7 +31,7 @@ def test_a_wrong_key_is_refused_by_name(name, change, words):
         ("distill", {"batch": 0}, "distill.batch is 0; it has to be a number of 1 at least"),
         ("distill", {"lr": -1}, "distill.lr is -1; it has to be a number of 0 at least"),
         ("finetune", {"lr": {"scratch": "fast"}}, "finetune.lr.scratch is 'fast'"),
-        ("finetune", {"steps": {"base": -5, "per_root": 1}}, "finetune.steps.base is -5"),
+        ("finetune", {"steps": {"base": -5, "per_frame": 1, "most": 9}}, "finetune.steps.base is -5"),
         ("finetune", {"warmup": 1.0}, "finetune.warmup is 1.0; it has to be a number of 0 at least and 0.99 at most"),
         ("finetune", {"crop": True}, "finetune.crop is True"),
         ("student", {"voxel": 0}, "student.voxel is 0"),

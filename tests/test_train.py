@@ -119,12 +119,15 @@ def test_labels_are_drawn_from_frames_that_have_them():
 
 
 def test_unknown_objective_is_refused():
-    with pytest.raises(xkd.XkdError, match="'magic' is unknown; there are cosine, superpixel"):
+    with pytest.raises(
+        xkd.XkdError, match="'magic' is unknown; there are cosine, ppkt, relational, superpixel, tolerant"
+    ):
         objective("magic")
 
 
 def test_steps_by_hand():
-    assert finetune.steps(100, {"steps": {"base": 200, "per_root": 40}}) == 600
+    settings = {"steps": {"base": 200, "per_frame": 4, "most": 700}}
+    assert [finetune.steps(frames, settings) for frames in (1, 100, 1000)] == [204, 600, 700]
 
 
 class Labels:

@@ -1,16 +1,20 @@
 """Views through the ego poses: computed on paper, then on made streets, where labels say whether an image shows what it should."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial import cKDTree
 
 import xkd
-from xkd import XkdError, looks
+from xkd import XkdError, extract, looks
 from xkd.datasets import Camera
 from xkd.geometry import pair
+from xkd.prepared import Prepared
 from xkd.views import views
 
 T_RIG_CAM = np.linalg.inv(np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]))
@@ -110,3 +114,62 @@ def test_views_in_words_and_a_point_that_no_image_shows(made):
     }
     with pytest.raises(XkdError, match=f"point {len(frame.points)}: no image shows a point of that number"):
         looks.images_of(dataset, frame, found, len(frame.points))
+
+
+def test_a_points_feature_is_the_mean_over_its_views(made, stages):
+    """The teacher's stage against a loop over views, one frame; without neighbours, the feature at each pair's own pixel."""
+    dataset, prepared = xkd.open_dataset("nuscenes", made / "nuscenes", "train"), Prepared(stages / "prepared", "train")
+    chosen = np.arange(0, len(prepared.pairs(1).point), 7)
+    pairs = prepared.pairs(1)
+
+    def maps_of(i):
+        """A map a camera, of its own size, that says frame, camera, row and column."""
+        return [
+            torch.stack(
+                [torch.full((9, 16), float(v)) for v in (i, c)]
+                + list(torch.meshgrid(torch.arange(9.0), torch.arange(16.0), indexing="ij"))
+            )
+            for c in range(len(dataset[i].cameras))
+        ]
+
+    asked = []
+    features, pooled = extract._frame(lambda i: asked.append(i) or maps_of(i), dataset, prepared, 1, chosen, 1)
+    found, size = views(dataset, 1), dataset[1].cameras[0].size
+    assert set(asked) == {1, *(frame.index for frame in dataset.neighbours(1, 1))} and len(pooled) == sum(
+        prepared.superpixels(1) * np.array([-1, 1])
+    )
+    for row, point in zip(features[::50], pairs.point[chosen][::50], strict=True):
+        mine = found.point == point
+        scale = np.array([9, 16]) / size
+        cells = np.clip((found.pixel[mine] + 0.5) * scale - 0.5, 0, [8, 15])
+        expected = np.column_stack([found.frame[mine], found.camera[mine], cells]).mean(0)
+        assert row == pytest.approx(expected, abs=0.01)
+    alone, _ = extract._frame(maps_of, dataset, prepared, 1, chosen, 0)
+    assert (alone[:, 0] == 1).all() and (alone[:, 1] == pairs.camera[chosen]).all()
+
+
+def test_maps_are_made_once_and_not_kept_for_ever():
+    made_of, gate = [], threading.Event()
+
+    def function(j):
+        gate.wait(5)
+        made_of.append(j)
+        return j * 10
+
+    maps_of = extract.Remembered(function, 2)
+    with ThreadPoolExecutor(3) as pool:
+        results = [pool.submit(maps_of, j) for j in (1, 1, 2)]
+        gate.set()
+        assert [result.result() for result in results] == [10, 10, 20]
+    assert sorted(made_of) == [1, 2]
+    assert [maps_of(j) for j in (3, 2, 1)] == [30, 20, 10] and made_of[2:] == [3, 1]
+
+
+def test_what_goes_wrong_with_a_map_is_told_to_all_who_asked():
+    def function(j):
+        raise XkdError(f"no map {j}")
+
+    maps_of = extract.Remembered(function, 2)
+    for _ in range(2):
+        with pytest.raises(XkdError, match="no map 5"):
+            maps_of(5)

@@ -145,6 +145,7 @@ def features_of(init, prepared, split, i):
 
 CODE = (
     "augment.py",
+    "contrast.py",
     "distill.py",
     "losses.py",
     "native.cpp",

@@ -108,7 +108,7 @@ def cost(stage, sections):
         steps = settings["steps"]
         if kind == "finetune":
             labelled = (20 if small(sections) else LABELLED) * float(cell.split("-")[0])
-            steps = steps["base"] + steps["per_root"] * labelled**0.5
+            steps = min(steps["base"] + steps["per_frame"] * labelled, steps["most"])
         seconds += steps * (STEP + POINT_STEP * settings["batch"] * settings["crop"])
     return seconds
 

@@ -1,7 +1,8 @@
 """Stage 2: a frozen teacher's features at the paired points and averaged over superpixels, as fp16 memory maps."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
 from xkd.teachers import open_teacher, sample
+from xkd.views import views
 
 
 def stage_teacher(settings, folder):
@@ -36,7 +38,7 @@ def stage_teacher(settings, folder):
     return open_teacher(given).to(device()), None
 
 
-OWN = ("source", "seed", "pairs_per_frame", "mini")
+OWN = ("source", "seed", "pairs_per_frame", "reach", "mini")
 """Keys of `params.teacher` that are this stage's and not an opened teacher's."""
 SOURCE = {"transformers": "model", "features": "root"}
 """What a teacher calls the folder that it is opened from; a hub id instead is given as `model` itself."""
@@ -45,7 +47,9 @@ SOURCE = {"transformers": "model", "features": "root"}
 def extract(teacher, data, prepared, settings, out):
     """Writes `out/<split>` for every paired split; returns rows (split, pairs, superpixels, dim, MiB).
 
-    teacher: see `xkd.teachers`; settings: pairs_per_frame (at most so many pairs of a frame keep a feature, drawn with `seed`), seed.
+    teacher: see `xkd.teachers`; settings: pairs_per_frame (at most so many pairs of a frame keep a feature, drawn with `seed`), seed,
+    reach (a point's feature is the mean over all images that show it, of its sweep and of so many frames before and after; 0: each pair
+    has the feature at its own pixel). A superpixel's feature is that of its own image.
     """
     names = [data["train"], *data["unlabelled"]]
     return [_split(teacher, open_split(data, name), Prepared(prepared, name), settings, out) for name in names]
@@ -63,9 +67,9 @@ def _split(teacher, dataset, prepared, settings, out):
         shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
         maps = {n: _map(folder / f"{n}.npy", tuple(map(int, s))) for n, s in shapes.items()}
         point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
-        frames = workers.map(
-            lambda i: _frame(teacher, dataset[i].cameras, prepared, i, chosen[i]), range(len(prepared))
-        )
+        reach = settings["reach"]
+        maps_of = Remembered(lambda i: _maps(teacher, dataset[i].cameras), 2 * (reach + cores()) + 1)
+        frames = workers.map(lambda i: _frame(maps_of, dataset, prepared, i, chosen[i], reach), range(len(prepared)))
         for i, (features, pooled) in enumerate(progress(frames, f"teacher-{prepared.split}", len(prepared))):
             rows, pairs = slice(offsets[i], offsets[i + 1]), prepared.pairs(i)
             point[rows], superpixel[rows] = pairs.point[chosen[i]], pairs.superpixel[chosen[i]]
@@ -95,17 +99,64 @@ def _split(teacher, dataset, prepared, settings, out):
     }
 
 
+class Remembered:
+    """function(j), made once for the last `count` values of j that were asked for, by whichever thread asks first."""
+
+    def __init__(self, function, count):
+        self.function, self.count, self.lock, self.kept = function, count, threading.Lock(), {}
+
+    def __call__(self, j):
+        with self.lock:
+            first = j not in self.kept
+            found = self.kept.pop(j, None) or Future()
+            self.kept[j] = found  # the last now
+            while len(self.kept) > self.count:
+                self.kept.pop(next(iter(self.kept)))
+        if first:
+            try:
+                found.set_result(self.function(j))
+            except BaseException as error:
+                found.set_exception(error)
+        return found.result()
+
+
 @torch.inference_mode()
-def _frame(teacher, cameras, prepared, i, chosen):
+def _frame(maps_of, dataset, prepared, i, chosen, reach):
     """Features at the chosen pairs of frame i, (P, C), and of its superpixels, (S, C)."""
-    pairs = prepared.pairs(i)
-    dense = [f for group in _same_size(cameras) for f in _dense(teacher, group)]
-    features, pooled = np.empty((len(chosen), teacher.dim), np.float16), []
-    for c, camera in enumerate(cameras):
-        here = pairs.camera[chosen] == c
-        features[here] = sample(dense[c], torch.from_numpy(pairs.pixel[chosen][here].astype(np.int64)), camera.size)
-        pooled.append(pool(dense[c], torch.from_numpy(prepared.segments(i, c).astype(np.int64))).numpy())
-    return features, np.concatenate(pooled)
+    pairs, cameras = prepared.pairs(i), dataset[i].cameras
+    point, camera, pixel, maps = pairs.point[chosen], pairs.camera[chosen], pairs.pixel[chosen], maps_of(i)
+    pooled = [pool(maps[c], torch.from_numpy(prepared.segments(i, c).astype(np.int64))) for c in range(len(cameras))]
+    features = torch.empty(len(chosen), len(maps[0]))
+    for c, here in enumerate(camera == np.arange(len(cameras))[:, None]):
+        features[here] = sample(maps[c], pixel[here].astype(np.int64), cameras[c].size)
+    if reach:
+        found = views(dataset, i, reach, only=point)
+        mean, seen = over_views(maps_of, dataset, found, len(dataset[i].points))
+        # Pairs that were prepared without a look at what hides them may be in no view.
+        features = torch.where(seen[point][:, None] > 0, mean[point], features)
+    return features.half().numpy(), torch.cat(pooled).numpy()
+
+
+def over_views(maps_of, dataset, found, count):
+    """The mean image feature of each point over all its views, (count, C) float32, zero for one without, and how many these are, (count,).
+
+    maps_of(j) -> the feature maps of frame j's images, one a camera; found: `xkd.views.Views` of a frame of `count` points.
+    """
+    total, seen = 0, torch.bincount(torch.from_numpy(found.point), minlength=count)
+    for j in np.unique(found.frame).tolist():
+        maps, cameras = maps_of(j), dataset[j].cameras
+        for c in np.unique(found.camera[found.frame == j]).tolist():
+            here = (found.frame == j) & (found.camera == c)
+            values = sample(maps[c], found.pixel[here].astype(np.int64), cameras[c].size)
+            total = total + torch.zeros(count, values.shape[1]).index_add_(
+                0, torch.from_numpy(found.point[here]), values
+            )
+    return total / seen.clamp(min=1)[:, None], seen
+
+
+def _maps(teacher, cameras):
+    """The feature maps (C, h, w) of a frame's images."""
+    return [f for group in _same_size(cameras) for f in _dense(teacher, group)]
 
 
 def _choose(prepared, i, settings):

@@ -39,8 +39,9 @@ def key(fraction, init, seed):
 
 
 def steps(frames, settings):
-    """Training steps for so many labelled frames: settings.steps = {base, per_root}: base + per_root * sqrt(frames)."""
-    return round(settings["steps"]["base"] + settings["steps"]["per_root"] * frames**0.5)
+    """Training steps for so many labelled frames: settings.steps = {base, per_frame, most}: base + per_frame * frames, `most` at most."""
+    base, per_frame, most = (settings["steps"][name] for name in ("base", "per_frame", "most"))
+    return round(min(base + per_frame * frames, most))
 
 
 def scratch(student, classes, seed, out):

@@ -88,9 +88,9 @@ def project(points, camera):
     """
     points = np.ascontiguousarray(np.asarray(points).reshape(-1, 3))
     pixels, depth = np.empty((len(points), 2)), np.empty(len(points))
-    in_view = np.empty(len(points), np.bool_)
-    _project(points, *_numbers(camera), pixels, depth, in_view)
-    return pixels, depth, in_view
+    inside = np.empty(len(points), np.bool_)
+    _project(points, *_numbers(camera), pixels, depth, inside)
+    return pixels, depth, inside
 
 
 def pair(frame, cameras=None, occlusion=True, **occluder):
@@ -108,7 +108,7 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
     parts = []
     for position in range(len(names)) if cameras is None else sorted({_position(c, names, frame) for c in cameras}):
         camera = frame.cameras[position]
-        index, pixel, depth = _in_view(points, *_numbers(camera))
+        index, pixel, depth = in_view(points, camera)
         if occlusion and len(index):
             seen = _unhidden(pixel, depth, *camera.size, *settings.values())
             index, pixel, depth = index[seen], pixel[seen], depth[seen]
@@ -116,6 +116,12 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
     if not sum(len(part[0]) for part in parts):
         raise XkdError(f"Frame {frame.id}: none of its {len(points)} points falls into any of its images.")
     return Pairs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def in_view(points, camera):
+    """What of (N, 3) points lies in one image, hidden or not: (P,) int32 index, (P, 2) int16 nearest pixel (row, col), (P,) float32
+    depth in metres."""
+    return _in_view(np.ascontiguousarray(points), *_numbers(camera))
 
 
 def _position(camera, names, frame):

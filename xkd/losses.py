@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from torch_scatter import scatter_mean
 
 
 def cosine(student, teacher):
@@ -11,25 +10,6 @@ def cosine(student, teacher):
     The objective of ScaLR (Puy et al. 2024) and CleverDistiller (2025) up to a factor: |a/|a| - b/|b||^2 = 2 (1 - cos).
     """
     return (1 - F.cosine_similarity(student, teacher, dim=1, eps=1e-6)).mean()
-
-
-def info_nce(queries, keys, temperature):
-    """(S, D) queries and (S, D) keys, row i of one belonging to row i of the other -> mean InfoNCE (van den Oord et al. 2018).
-
-    Both are normalised to length 1; every other row's key is a negative.
-    """
-    logits = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature
-    return F.cross_entropy(logits, torch.arange(len(queries), device=logits.device))
-
-
-def superpixel_info_nce(points, superpixel, keys, temperature):
-    """SLidR (Sautier et al. 2022): point features averaged per superpixel against the image features averaged per superpixel.
-
-    points (P, D), superpixel (P,) int64 row of `keys` a point falls on, keys (S, D). Superpixels that no point falls on do not
-    count, as positives or as negatives.
-    """
-    used, row = superpixel.unique(return_inverse=True)
-    return info_nce(scatter_mean(points, row, 0), keys[used], temperature)
 
 
 def lovasz_softmax(probabilities, labels):

@@ -26,6 +26,14 @@ template <class Vector, class Word> inline Vector load(const Word* words) {
     return row;
 }
 
+// Keeps the compiler from loading a row again for every product with it.
+template <class Vector> inline Vector in_register(Vector row) {
+#ifdef __AVX__
+    if constexpr (sizeof row >= 16) asm("" : "+x"(row));
+#endif
+    return row;
+}
+
 template <class Vector> inline Vector dot(Vector sum, float a, Vector b) { return sum + a * b; }
 
 #ifdef XKD_HALF
@@ -42,40 +50,69 @@ inline Lanes<8>::type dot(Lanes<8>::type sum, uint32_t a, Lanes<8>::type b) {
 // y[to[p], :] += x[from[p], :] w for N pairs at a time and PARTS * LANES columns of w (inputs, outputs), kept in registers; a Word of
 // the inputs is one factor (float) or two (uint32_t).
 template <int LANES, int PARTS, int N, class Word>
-inline void rows_product(const Word* x, const int32_t* from, const int32_t* to, int64_t inputs, int64_t outputs, const Word* w, float* y) {
+__attribute__((noinline)) // inlined, the loops around it take the registers of its pointers
+void rows_product(const Word* x, const int32_t* from, const int32_t* to, int64_t inputs, int64_t outputs, const Word* w, float* y) {
     typedef typename Lanes<LANES>::type Vector;
     Vector sum[N][PARTS];
     const Word* source[N];
+#pragma GCC unroll 8
     for (int n = 0; n < N; n++) {
         source[n] = x + from[n] * inputs;
+#pragma GCC unroll 4
         for (int part = 0; part < PARTS; part++) sum[n][part] = *(const Vector*)(y + to[n] * outputs + part * LANES);
     }
     for (int64_t i = 0; i < inputs; i++) {
         Vector row[PARTS];
-        for (int part = 0; part < PARTS; part++) row[part] = load<Vector>(w + i * outputs + part * LANES);
+#pragma GCC unroll 4
+        for (int part = 0; part < PARTS; part++) row[part] = in_register(load<Vector>(w + i * outputs + part * LANES));
+#pragma GCC unroll 8
         for (int n = 0; n < N; n++)
+#pragma GCC unroll 4
             for (int part = 0; part < PARTS; part++) sum[n][part] = dot(sum[n][part], source[n][i], row[part]);
     }
+#pragma GCC unroll 8
     for (int n = 0; n < N; n++)
+#pragma GCC unroll 4
         for (int part = 0; part < PARTS; part++) *(Vector*)(y + to[n] * outputs + part * LANES) = sum[n][part];
 }
 
-template <int LANES, int PARTS, int N = 4, class Word>
+// Floats in a register of this processor. A wider vector is kept in memory by the compiler, which costs ten times the time.
+#if defined(__AVX512F__)
+const int WIDEST = 16;
+#elif defined(__AVX__)
+const int WIDEST = 8;
+#else
+const int WIDEST = 4;
+#endif
+template <int N> using Number = std::integral_constant<int, N>;
+
+// Calls run(first column, lanes, parts) for blocks of `parts` registers of `lanes` columns.
+template <class Run> void each_block(int64_t outputs, Run run) {
+    int64_t c = 0;
+    if constexpr (WIDEST == 16) {
+        for (; c + 48 <= outputs; c += 48) run(c, Number<16>(), Number<3>());
+        for (; c + 32 <= outputs; c += 32) run(c, Number<16>(), Number<2>());
+    }
+    if constexpr (WIDEST >= 8) {
+        for (; c + 24 <= outputs; c += 24) run(c, Number<8>(), Number<3>());
+        for (; c + 16 <= outputs; c += 16) run(c, Number<WIDEST>(), Number<16 / WIDEST>());
+        for (; c + 8 <= outputs; c += 8) run(c, Number<8>(), Number<1>());
+    } else {
+        for (; c + 12 <= outputs; c += 12) run(c, Number<4>(), Number<3>());
+        for (; c + 8 <= outputs; c += 8) run(c, Number<4>(), Number<2>());
+    }
+    for (; c + 4 <= outputs; c += 4) run(c, Number<4>(), Number<1>());
+    for (; c < outputs; c++) run(c, Number<1>(), Number<1>());
+}
+
+// Rows at a time: with AVX-512 there are 32 registers, else 16, for rows times `parts` sums, a row of parts and a factor.
+constexpr int rows_of(int parts) { return WIDEST == 16 ? (parts == 3 ? 6 : 8) : parts == 3 ? 4 : parts == 2 ? 6 : 8; }
+
+template <int LANES, int PARTS, int N, class Word>
 void columns_product(const Word* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, const Word* w, float* y) {
     int64_t p = 0;
     for (; p + N <= pairs; p += N) rows_product<LANES, PARTS, N>(x, from + p, to + p, inputs, outputs, w, y);
     for (; p < pairs; p++) rows_product<LANES, PARTS, 1>(x, from + p, to + p, inputs, outputs, w, y);
-}
-
-void product(const float* x, const int32_t* from, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, const float* w, float* y) {
-    int64_t c = 0;
-    for (; c + 32 <= outputs; c += 32) columns_product<16, 2>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c + 24 <= outputs; c += 24) columns_product<8, 3>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c + 16 <= outputs; c += 16) columns_product<16, 1>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c + 8 <= outputs; c += 8) columns_product<8, 1>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c + 4 <= outputs; c += 4) columns_product<4, 1>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c + 2 <= outputs; c += 2) columns_product<2, 1>(x, from, to, pairs, inputs, outputs, w + c, y + c);
-    for (; c < outputs; c++) columns_product<1, 1>(x, from, to, pairs, inputs, outputs, w + c, y + c);
 }
 
 // w[i, :] += sum over pairs of x[from[p], i] g[to[p], :] for N rows i and PARTS * LANES columns.
@@ -99,8 +136,9 @@ inline void outer_rows(const float* x, const int32_t* from, const float* g, cons
 
 template <int LANES, int PARTS>
 void outer_columns(const float* x, const int32_t* from, const float* g, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, float* w) {
+    const int N = WIDEST == 16 || PARTS == 1 ? 8 : 4;
     int64_t i = 0;
-    for (; i + 8 <= inputs; i += 8) outer_rows<LANES, PARTS, 8>(x + i, from, g, to, pairs, inputs, outputs, w + i * outputs);
+    for (; i + N <= inputs; i += N) outer_rows<LANES, PARTS, N>(x + i, from, g, to, pairs, inputs, outputs, w + i * outputs);
     for (; i < inputs; i++) outer_rows<LANES, PARTS, 1>(x + i, from, g, to, pairs, inputs, outputs, w + i * outputs);
 }
 
@@ -109,14 +147,10 @@ const int64_t RUN = 256;
 void outer(const float* x, const int32_t* from, const float* g, const int32_t* to, int64_t pairs, int64_t inputs, int64_t outputs, float* w) {
     // In runs of pairs whose rows stay in the cache while every block of the weight passes over them.
     for (int64_t start = 0; start < pairs; start += RUN) {
-        int64_t n = std::min<int64_t>(RUN, pairs - start), c = 0;
-        const int32_t *f = from + start, *t = to + start;
-        for (; c + 32 <= outputs; c += 32) outer_columns<16, 2>(x, f, g + c, t, n, inputs, outputs, w + c);
-        for (; c + 24 <= outputs; c += 24) outer_columns<8, 3>(x, f, g + c, t, n, inputs, outputs, w + c);
-        for (; c + 16 <= outputs; c += 16) outer_columns<16, 1>(x, f, g + c, t, n, inputs, outputs, w + c);
-        for (; c + 8 <= outputs; c += 8) outer_columns<8, 1>(x, f, g + c, t, n, inputs, outputs, w + c);
-        for (; c + 4 <= outputs; c += 4) outer_columns<4, 1>(x, f, g + c, t, n, inputs, outputs, w + c);
-        for (; c < outputs; c++) outer_columns<1, 1>(x, f, g + c, t, n, inputs, outputs, w + c);
+        const int64_t n = std::min<int64_t>(RUN, pairs - start);
+        each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
+            outer_columns<lanes, parts>(x, from + start, g + c, to + start, n, inputs, outputs, w + c);
+        });
     }
 }
 
@@ -144,16 +178,6 @@ void half_outer_columns(const uint32_t* x, const uint32_t* g, int64_t steps, int
     for (; i + 8 <= inputs; i += 8) half_outer_rows<LANES, PARTS, 8>(x + i, g, steps, inputs, outputs, w + i * outputs);
     for (; i + 2 <= inputs; i += 2) half_outer_rows<LANES, PARTS, 2>(x + i, g, steps, inputs, outputs, w + i * outputs);
     for (; i < inputs; i++) half_outer_rows<LANES, PARTS, 1>(x + i, g, steps, inputs, outputs, w + i * outputs);
-}
-
-// Calls run(first column, lanes, parts) for the blocks that make up `outputs` columns, a multiple of 8.
-template <class Run> void each_block(int64_t outputs, Run run) {
-    int64_t c = 0;
-    for (; c + 48 <= outputs; c += 48) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 3>());
-    for (; c + 32 <= outputs; c += 32) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 2>());
-    for (; c + 24 <= outputs; c += 24) run(c, std::integral_constant<int, 8>(), std::integral_constant<int, 3>());
-    for (; c + 16 <= outputs; c += 16) run(c, std::integral_constant<int, 16>(), std::integral_constant<int, 1>());
-    for (; c + 8 <= outputs; c += 8) run(c, std::integral_constant<int, 8>(), std::integral_constant<int, 1>());
 }
 
 // Rows of a (rows, width) matrix, two at a time and side by side: out[step, c] holds x[row[2 step], c] and x[row[2 step + 1], c], or zero.
@@ -330,7 +354,9 @@ int64_t xkd_coarser(const int32_t* cells, int64_t n, int32_t* coarse, int32_t* f
 void xkd_product(const float* x, const int32_t* from, const int32_t* to, const int32_t* count, int64_t cells, int64_t stride,
                  int64_t same, int64_t inputs, int64_t outputs, const float* w, float* y) {
     each_cell(from, to, count, cells, stride, same, [=](int64_t k, const int32_t* a, const int32_t* b, int64_t n) {
-        product(x, a, b, n, inputs, outputs, w + k * inputs * outputs, y);
+        each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
+            columns_product<lanes, parts, rows_of(parts)>(x, a, b, n, inputs, outputs, w + k * inputs * outputs + c, y + c);
+        });
     });
 }
 
@@ -343,12 +369,28 @@ void xkd_outer(const float* x, const float* g, const int32_t* from, const int32_
 }
 
 #ifdef XKD_HALF
+// The nearest bfloat16, ties to even, as torch rounds.
+inline uint32_t half(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return value == value ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0;
+}
+
+// Weights w[k * s + i * t + o * u] -> words (cells, inputs / 2, outputs) for xkd_product_half; inputs even.
+void xkd_words(const float* w, int64_t cells, int64_t inputs, int64_t outputs, int64_t s, int64_t t, int64_t u, uint32_t* words) {
+    for (int64_t k = 0; k < cells; k++)
+        for (int64_t i = 0; i < inputs; i += 2) {
+            const float* row = w + k * s + i * t;
+            for (int64_t o = 0; o < outputs; o++) *words++ = half(row[o * u]) | half(row[o * u + t]) << 16;
+        }
+}
+
 // xkd_product with x (rows, words) and w (cells, words, outputs) of two bfloat16 each; outputs a multiple of 8.
 void xkd_product_half(const uint32_t* x, const int32_t* from, const int32_t* to, const int32_t* count, int64_t cells, int64_t stride,
                       int64_t same, int64_t words, int64_t outputs, const uint32_t* w, float* y) {
     each_cell(from, to, count, cells, stride, same, [=](int64_t k, const int32_t* a, const int32_t* b, int64_t n) {
         each_block(outputs, [=](int64_t c, auto lanes, auto parts) {
-            columns_product<lanes, parts, parts == 3 ? 6 : 8>(x, a, b, n, words, outputs, w + k * words * outputs + c, y + c);
+            columns_product<lanes, parts, rows_of(parts)>(x, a, b, n, words, outputs, w + k * words * outputs + c, y + c);
         });
     });
 }

@@ -106,15 +106,17 @@ def product_backward(x, weight, gradient, pairs, count, inverse, same, half=Fals
 def _multiply(x, w, pairs, y, half):
     """y[to] += x[from] w[cell] over all pairs; x (R, I), w (K, I, O) of any strides."""
     if half and rounds(*w.shape[1:]):
-        # As the processor takes them: words of two factors.
-        x, w = (
-            x.bfloat16().reshape(-1).view(torch.int32),
-            w.bfloat16().unflatten(1, (-1, 2)).permute(0, 1, 3, 2).contiguous(),
-        )
-        w, multiply = w.view(torch.int32)[..., 0], library().xkd_product_half
+        x, w, multiply = x.bfloat16().contiguous(), words(w), library().xkd_product_half
     else:
         w, multiply = w.contiguous(), library().xkd_product
     multiply(_data(x), *pairs, *_sizes(w), _data(w), _data(y))
+
+
+def words(w):
+    """(K, I, O) float32 of any strides -> (K, I / 2, O) int32, two bfloat16 a word, the first in its low half."""
+    packed = torch.empty(w.shape[0], w.shape[1] // 2, w.shape[2], dtype=torch.int32)
+    library().xkd_words(_data(w), *map(ctypes.c_int64, (*w.shape, *w.stride())), _data(packed))
+    return packed
 
 
 def rounds(inputs, outputs):

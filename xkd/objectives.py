@@ -3,8 +3,13 @@
 A new objective is one function here and its line in OBJECTIVES; `params.yaml` chooses it by that word.
 """
 
-from xkd import losses
+from torch_scatter import scatter_mean
+
+from xkd import contrast, losses
 from xkd.errors import XkdError
+
+MATCHES = 4096
+"""Pairs of a batch that are contrasted point by point, as many as PPKT draws; more are thinned evenly."""
 
 
 def cosine(points, pairs, settings):
@@ -13,13 +18,42 @@ def cosine(points, pairs, settings):
 
 
 def superpixel(points, pairs, settings):
-    """Superpixel InfoNCE (SLidR): see `losses.superpixel_info_nce`."""
-    return losses.superpixel_info_nce(
-        points, pairs["superpixel"], pairs["superpixel_features"], settings["temperature"]
-    )
+    """Superpixel InfoNCE (SLidR, Sautier et al. 2022): points and pixels averaged per superpixel, each against all others of the batch."""
+    return contrast.info_nce(*superpixels(points, pairs), settings["temperature"])
 
 
-OBJECTIVES = {"cosine": cosine, "superpixel": superpixel}
+def ppkt(points, pairs, settings):
+    """Point-pixel InfoNCE (Liu et al. 2021): each paired point against the pixels of all others."""
+    step = -(-len(points) // MATCHES)
+    return contrast.info_nce(points[::step], pairs["features"][::step], settings["temperature"])
+
+
+def tolerant(points, pairs, settings):
+    """Superpixel InfoNCE that bears with alike superpixels and weighs rare ones more (ST-SLidR, Mahmoud et al. 2023)."""
+    means, keys = superpixels(points, pairs)
+    return contrast.info_nce(means, keys, settings["temperature"], keys, contrast.rarity(keys))
+
+
+def relational(points, pairs, settings):
+    """Superpixels are to be as like each other in the scan as they are in the images (CMCMD, Yang et al. 2026)."""
+    return contrast.relational(*superpixels(points, pairs))
+
+
+def superpixels(points, pairs):
+    """The student's mean over the points of each superpixel that has some, and the teacher's features of these, both (S, D).
+
+    Superpixels that no point falls on do not count, as positives or as negatives."""
+    used, row = pairs["superpixel"].unique(return_inverse=True)
+    return scatter_mean(points, row, 0), pairs["superpixel_features"][used]
+
+
+OBJECTIVES = {
+    "cosine": cosine,
+    "ppkt": ppkt,
+    "superpixel": superpixel,
+    "tolerant": tolerant,
+    "relational": relational,
+}
 
 
 def objective(name):

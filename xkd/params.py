@@ -64,13 +64,15 @@ KEYS = {
     "sweep": {"fractions", "inits", "seeds"},
 }
 """What each section has; the teacher's and the report's are checked by whom they are handed to."""
-INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_root"}}
+INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_frame", "most"}}
 
 
 LIMITS = dict.fromkeys(
-    ("superpixels", "hidden", "widths", "batch", "processes", "steps", "lovasz_points"), (1, math.inf)
+    ("superpixels", "hidden", "widths", "batch", "processes", "steps", "most", "lovasz_points"), (1, math.inf)
 )
-LIMITS |= dict.fromkeys(("lr", "weight_decay", "clip", "save_every", "shown", "base", "per_root"), (0, math.inf))
+LIMITS |= dict.fromkeys(
+    ("lr", "weight_decay", "clip", "save_every", "shown", "base", "per_frame", "reach"), (0, math.inf)
+)
 LIMITS |= dict.fromkeys(("turn", "scale", "jitter", "gain", "compactness"), (0, math.inf))
 LIMITS |= {
     "voxel": (1e-3, 100),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from xkd.errors import XkdError
-from xkd.metrics import confusion
+from xkd.train import tally
 
 BLOCK = 4096
 
@@ -74,11 +74,6 @@ def nearest(features, labels, classes, k=20, temperature=0.07):
 
 
 def score(prepared, frames, embed, guess):
-    """Confusion matrices (S, C, C) int64 of the frames' streets, rows truth, and the streets' names: what `xkd.train.evaluate` gives
-    of a network."""
-    streets, classes = sorted({prepared.scenes[i] for i in frames}), len(prepared.classes)
-    total = np.zeros((len(streets), classes, classes), np.int64)
+    """What `xkd.train.tally` counts of the probe's predictions on some frames: (S, C, C) int64, and the streets' names."""
     with torch.inference_mode():
-        for i in frames:
-            total[streets.index(prepared.scenes[i])] += confusion(guess(embed(i)).numpy(), prepared.labels(i), classes)
-    return total, streets
+        return tally(prepared, {i: guess(embed(i)).numpy() for i in frames})

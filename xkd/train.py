@@ -128,12 +128,17 @@ def predict(student, prepared, indices=None, batch=4):
 
 
 def evaluate(student, prepared, indices=None):
-    """Confusion matrices (S, C, C) int64 of a split's streets (rows truth), the streets' names in that order, and the predictions."""
+    """What `tally` counts of a split's frames, and the predictions {frame index: (N,) class ids}."""
     indices = list(range(len(prepared)) if indices is None else indices)
-    streets = sorted({prepared.scenes[i] for i in indices})
+    guesses = dict(predict(student, prepared, indices))
+    return *tally(prepared, guesses), guesses
+
+
+def tally(prepared, guesses):
+    """Predictions {frame index: (N,) class ids} -> confusion matrices (S, C, C) int64 of their streets, rows truth, and the streets'
+    names in that order."""
+    streets = sorted({prepared.scenes[i] for i in guesses})
     total = np.zeros((len(streets), len(prepared.classes), len(prepared.classes)), np.int64)
-    guesses = {}
-    for i, guess in predict(student, prepared, indices):
-        guesses[i] = guess
+    for i, guess in guesses.items():
         total[streets.index(prepared.scenes[i])] += confusion(guess, prepared.labels(i), len(prepared.classes))
-    return total, streets, guesses
+    return total, streets

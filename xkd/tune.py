@@ -27,8 +27,8 @@ from xkd.report import tuned
 from xkd.subsets import subset
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.006, 0.012, 0.024), (0.05, 0.25), (100, 101)
-"""The search every init gets; the check takes its seeds, which differ from those of the sweep."""
+RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05,), (100, 101)
+"""The search every init gets, in steps that are larger than its noise; the check takes its seeds, which differ from those of the sweep."""
 OUT = xkd.ROOT / "out"
 
 
@@ -40,7 +40,9 @@ def run(params, init, fraction, seed, lr, factor):
     own = finetune.labelled(prepared, data["tuning"])
     frames = [own[k] for k in subset([prepared.scenes[i] for i in own], fraction, seed)]
     count = finetune.steps(len(frames), settings)
-    settings = {k: v for k, v in settings.items() if k != "lr"} | {"steps": {"base": factor * count, "per_root": 0}}
+    settings = {k: v for k, v in settings.items() if k != "lr"} | {
+        "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
+    }
     kept = named(finetune.state_file(prepared, frames, start, params["student"], settings, lr, seed), ".json")
     if not kept.exists():
         label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
@@ -94,7 +96,7 @@ def named(state, ending=""):
 
 def search(params, names):
     """{init: {rate: {fraction: mIoU, "mean": mIoU}}} and {init: best rate}; the rates are the same for all inits."""
-    rates, table = list(RATES), {}
+    rates, table, ratio = list(RATES), {}, RATES[1] / RATES[0]
     while True:
         jobs = [(init, f, s, lr, 1) for init in names for lr in rates for f in FRACTIONS for s in SEEDS]
         found = {job[:4]: row["miou"] for job, row in scores(params, jobs).items()}
@@ -107,7 +109,7 @@ def search(params, names):
         lower, upper = min(rates) in best.values(), max(rates) in best.values()
         if not lower and not upper or len(rates) > 8:
             return table, best
-        rates = [min(rates) / 2] * lower + rates + [max(rates) * 2] * upper
+        rates = [min(rates) / ratio] * lower + rates + [max(rates) * ratio] * upper
 
 
 def convergence(params, rate):

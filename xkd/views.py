@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from xkd.geometry import pair, project
+from xkd.geometry import in_view, pair
 
 SAME = {"absolute": 0.3, "relative": 0.03, "cell": 1.0, "nearest": 4}
 """A neighbour's image shows a point if the neighbour's own scan has a surface at its depth and pixel: one of the `nearest` scan points
@@ -59,18 +59,11 @@ def views(dataset, i, reach=1, only=None, same=None):
 def _in_images_of(other, frame, asked, settings):
     """(point, camera, pixel, depth) of the points `asked` of `frame` that each camera of the frame `other` shows."""
     for position, camera in enumerate(other.cameras):
-        point, pixel, depth = _seen(frame.points[asked], replace(camera, T_world_lidar=frame.T_world_lidar))
-        _, scan_pixel, scan_depth = _seen(other.points, camera)
+        point, pixel, depth = in_view(frame.points[asked], replace(camera, T_world_lidar=frame.T_world_lidar))
+        _, scan_pixel, scan_depth = in_view(other.points, camera)
         if len(point) and len(scan_pixel):
             kept = _same_surface(pixel, depth, scan_pixel, scan_depth, camera.size, settings)
             yield asked[point[kept]].astype(np.int32), np.full(kept.sum(), position, np.int16), pixel[kept], depth[kept]
-
-
-def _seen(points, camera):
-    """What lies in one image, hidden or not: (P,) int32 index, (P, 2) int16 nearest pixel, (P,) float32 depth."""
-    pixels, depth, in_view = project(points, camera)
-    index = np.flatnonzero(in_view).astype(np.int32)
-    return index, np.floor(pixels[index] + 0.5).astype(np.int16), depth[index].astype(np.float32)
 
 
 def _same_surface(pixel, depth, scan_pixel, scan_depth, size, settings):
