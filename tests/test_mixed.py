@@ -1,0 +1,201 @@
+"""Training on labelled and unlabelled frames, with and without images: the batches and the loss by hand, each training on smoke data."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from xkd import XkdError, finetune, fused, gather, losses, mixed, self_training, unlabelled
+from xkd import student as students
+from xkd.fusion import facts_of
+from xkd.mixed import Draw, Source
+from xkd.params import profile
+from xkd.sparse import INPUTS, collate
+from xkd.teachers import open_teacher
+from xkd.views import views
+
+STUDY = {
+    "views": {"channels": 5, "whiten": 0.2, "reach": 1},
+    "fused": {"width": 16, "heads": 2, "dark": 0.1},
+    "unlabelled": {"share": 0.5, "momentum": 0.99},
+}
+
+
+@pytest.fixture(scope="module")
+def place(made, stages, tmp_path_factory):
+    """The smoke data with what the study gathers of their views."""
+    data = profile("smoke")["data"] | {"root": str(made / "nuscenes")}
+    out = tmp_path_factory.mktemp("views")
+    teacher = open_teacher({"name": "mini", "path": stages / "teacher" / "mini"})
+    rows = gather.gather(teacher, data, stages / "prepared", stages / "teacher", STUDY["views"], out)
+    assert [row["split"] for row in rows] == [data["train"], *data["unlabelled"], data["validation"]]
+    assert all(row["views"] > 0 for row in rows)
+    return unlabelled.Place(stages / "prepared", out, data)
+
+
+@pytest.fixture
+def settings():
+    params = profile("smoke")
+    return params["student"], params["finetune"] | {"lr": {"scratch": 0.01}, "save_every": 0.0}
+
+
+@pytest.fixture
+def init(place, settings, tmp_path):
+    classes = place.split(place.data["train"]).classes
+    finetune.scratch(settings[0], classes, 0, tmp_path / "init")
+    return tmp_path / "init"
+
+
+def test_what_is_gathered_is_what_the_views_show(place, stages, made):
+    from xkd.prepare import open_split
+
+    found = views(open_split(place.data, "train"), 0, 1)
+    point, values, facts = place.gathered("train").views(0)
+    assert point.tolist() == found.point.tolist() and values.shape == (len(found), 5)
+    expected = facts_of(torch.from_numpy(found.depth), torch.from_numpy(found.frame - 0))
+    np.testing.assert_allclose(facts, expected.numpy(), atol=2e-3)  # depth is kept in half precision
+    own, _, own_facts = place.gathered("train").views(0, reach=0)
+    assert (own_facts[:, 1] == 1).all() and len(own) == np.count_nonzero(found.frame == 0)
+    cameras = range(len(place.split("train").cameras))
+    assert len(place.gathered("train").views(0, dark=cameras)[0]) == 0
+
+
+def test_the_reduction_is_white_and_its_signs_are_fixed(stages):
+    mean, matrix = gather.reduction(stages / "teacher" / "train", 4, 1e-9)
+    features = np.concatenate([np.load(stages / "teacher" / "train" / "features.npy")]).astype(np.float64)
+    values = (features - mean) @ matrix
+    np.testing.assert_allclose(np.cov(values.T), np.eye(4), atol=0.05)
+    with pytest.raises(XkdError, match="channels is 4000"):
+        gather.reduction(stages / "teacher" / "train", 4000, 0.2)
+
+
+def test_early_means_by_hand():
+    """Two voxels of 1 m: points 0 and 1 lie in the first, point 2 in the second, which no image shows."""
+    points = np.array([[0.2, 0.2, 0.2], [0.7, 0.7, 0.7], [5.5, 0.5, 0.5]], np.float32)
+    voxels = collate([(points, np.zeros(3, np.float32))], 1.0, 1)
+    values = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]])
+    found = fused.early(voxels, torch.tensor([0, 0, 1]), values).features[:, len(INPUTS) :]
+    assert found.tolist() == [[3.0, 2.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+def test_the_fused_network_is_at_first_the_student_it_starts_from(place, settings, init):
+    source = Source(place.split("train"), place.gathered("train"))
+    network = fused.build(
+        settings[0] | {"classes": source.prepared.classes}, source.views.channels, 7, width=16, heads=2
+    )
+    fused.start_from(network, init)
+    student = students.load(init)
+    network.eval()
+    points, intensity = source.prepared.points(0), source.prepared.intensity(0)
+    voxels = collate([(points, intensity)], settings[0]["voxel"], len(settings[0]["widths"]))
+    point, values, facts = (torch.from_numpy(a) for a in source.views.views(0))
+    seen = gather.Seen(point, values, facts)
+    with torch.inference_mode():
+        own, unified = network.features(*mixed.look(voxels, np.arange(len(points)), seen))
+        torch.testing.assert_close(own, student.features(voxels))
+    assert unified.shape == (len(points), 16)
+
+
+def test_the_loss_by_hand():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 9.0]])
+    targets = torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
+    weight = torch.tensor([1.0, 0.5, 0.0])
+    first, second = math.log(1 + math.exp(-2)), math.log(2)
+    # Both known points count as class 0: errors 1/2 and p = 1 / (1 + e^2); Jaccard loss after one 1/2, after two 1.
+    p = 1 / (1 + math.exp(2))
+    expected = (first + 0.5 * second) / 1.5 + 0.5 * 0.5 + 0.5 * p
+    assert mixed.loss(logits, targets, weight, 100).item() == pytest.approx(expected, abs=1e-6)
+    assert mixed.loss(logits, targets, weight * 0, 100).item() == 0
+
+
+def test_on_labels_the_loss_is_that_of_fine_tuning():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(50, 4), torch.randint(-1, 4, (50,))
+    targets = torch.nn.functional.one_hot(labels.clamp(min=0), 4).float() * (labels >= 0)[:, None]
+    found = mixed.loss(logits, targets, (labels >= 0).float(), 20)
+    torch.testing.assert_close(found, losses.segmentation(logits, labels, 20))
+
+
+def test_no_hidden_label_reaches_a_batch(place, settings):
+    train = place.split("train")
+    parts = place.unlabelled([0])
+    assert all(0 not in own for name, own in parts if name == "train")
+    hidden = Source(train, hidden=True)
+    assert (hidden.classes(0) == -1).all() and not Draw([hidden], [(0, 0)]).holders
+    targets, weight = hidden.targets(0)
+    assert not targets.any() and not weight.any()
+    draws = [Draw([Source(train)], [(0, 0)]), Draw([hidden], [(0, 1)])]
+    for step in range(6):
+        pair = self_training.batch(draws, 0.5, *settings, np.random.default_rng(step))
+        unknown = torch.zeros(len(pair.batch.weight), dtype=torch.bool)
+        unknown[pair.row] = True
+        assert torch.equal(pair.batch.weight > 0, ~unknown)
+        assert pair.other is None or len(pair.other.inverse) == len(pair.row)
+
+
+def test_the_average_by_hand(settings, place):
+    student = students.build(settings[0] | {"classes": ["a", "b"]}, 0)
+    both = self_training.Averaged(student, 0.5)
+    with torch.no_grad():
+        student.head.bias.fill_(1.0)
+        both.average.head.bias.fill_(0.0)
+    both.update()  # 1 / 11 of the old is kept
+    assert both.average.head.bias.tolist() == pytest.approx([10 / 11] * 2)
+    for _ in range(20):
+        both.update()
+    before = both.average.head.bias.clone()
+    with torch.no_grad():
+        student.head.bias.fill_(3.0)
+    both.update()  # half of it, from the eleventh on
+    torch.testing.assert_close(both.average.head.bias, (before + 3) / 2)
+    assert not any(p.requires_grad for p in both.average.parameters())
+    assert both.train().training and not both.average.training
+
+
+def test_fused_predictions_teach_the_student(place, settings, init, tmp_path):
+    student, training = settings
+    arguments = (student, training, STUDY, 0.01, 0)
+    network, history, resume = unlabelled.train_fused(place, [0], init, *arguments, "test-fused")
+    assert len(history) == finetune.steps(1, training) and np.isfinite(history).all() and resume.exists()
+    unlabelled.predict(network, place, [0], tmp_path / "said")
+    for name, own in place.unlabelled([0]):
+        array, source = np.load(tmp_path / "said" / f"{name}.npy"), Source(place.split(name))
+        assert array[source.rows(own[0])].sum(1) == pytest.approx(1, abs=0.01)
+        if name == "train":
+            assert not array[source.rows(0)].any()  # labelled: not asked for
+    taught, history, resume = unlabelled.train_student(place, [0], tmp_path / "said", init, *arguments, "test-taught")
+    assert np.isfinite(history).all()
+    again = unlabelled.train_student(place, [0], tmp_path / "said", init, *arguments, "test-taught")[0]
+    for (name, a), b in zip(taught.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert not torch.equal(taught.head.weight, students.load(init).head.weight)
+    resume.unlink()
+
+
+def test_self_training_goes_on_where_it_was(place, settings, init):
+    student, training = settings
+    arguments = (place, [0], init, student, training, STUDY, 0.01, 0)
+    whole, history, resume = self_training.train(*arguments, "test-self")
+    assert np.isfinite(history).all()
+    state = torch.load(resume, weights_only=True)
+    assert int(state["network"]["updates"]) == len(history)
+    resume.unlink()
+    again, _, resume = self_training.train(*arguments, "test-self")
+    assert torch.equal(whole.head.weight, again.head.weight)
+    resume.unlink()
+
+
+def test_no_camera_at_all(place, settings, init):
+    """A scan whose cameras are all dark is segmented from the scan alone."""
+    source = Source(place.split("val"), place.gathered("val"))
+    network = fused.build(
+        settings[0] | {"classes": source.prepared.classes}, source.views.channels, 7, width=16, heads=2
+    )
+    network.eval()
+    logits = mixed.whole(network, source, 0, dark=range(len(source.prepared.cameras)))
+    assert torch.isfinite(logits).all() and logits.shape == (
+        len(source.prepared.points(0)),
+        len(source.prepared.classes),
+    )
+    assert not torch.equal(logits, mixed.whole(network, source, 0))

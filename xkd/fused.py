@@ -1,0 +1,78 @@
+"""The fused network: the student's sparse U-Net with images as further inputs, and the fusion encoder on top of it."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch_scatter import scatter_mean
+
+from xkd import student as students
+from xkd.fusion import Fusion
+from xkd.sparse import INPUTS, spconv
+
+
+class Fused(nn.Module):
+    """LiDAR and images -> (M, width) unified features and (M, classes) logits, at the points asked for.
+
+    Images come in twice. Early: a voxel is given the mean image feature of all views of its points beside what the scan says of it, so that
+    the U-Net carries it to places that no camera sees. Late: each point looks at its own views (`xkd.fusion.Fusion`). `config`: the
+    student's; `images`: channels of a view.
+    """
+
+    def __init__(self, config, images, width=64, heads=4):
+        super().__init__()
+        self.config, self.images = dict(config) | {"classes": list(config["classes"])}, images
+        self.student = students.Student(**config)
+        convolution = self.student.stem[0]
+        wider = spconv.SubMConv3d(
+            len(INPUTS) + images + 1,
+            convolution.out_channels,
+            3,
+            bias=False,
+            indice_key="level0",
+            algo=convolution.algo,
+        )
+        self.student.stem = spconv.SparseSequential(wider, self.student.stem[1])
+        self.fusion = Fusion(self.student.dim, images, width, heads)
+        self.head = nn.Linear(width, len(config["classes"]))
+
+    def features(self, voxels, seen):
+        """`Voxels` with what `early` appended, `Seen` of the points asked for -> (M, C) of the U-Net, (M, width) unified."""
+        own = self.student.features(voxels)
+        return own, self.fusion(own, seen.values, seen.point, seen.facts)
+
+    def forward(self, voxels, seen):
+        unified = self.features(voxels, seen)[1]
+        return unified, self.head(unified)
+
+
+def build(config, images, seed, **sizes):
+    """A fused network with fresh weights drawn from `seed` alone; sizes: width, heads."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Fused(config, images, **sizes)
+
+
+def start_from(network, path):
+    """Takes over a student's weights from its checkpoint folder. What its first convolution is given beside the scan starts from
+    nothing: at first the U-Net is that student."""
+    given = students.load(path).state_dict()
+    own = network.student.state_dict()
+    first = "stem.0.weight"
+    wide = torch.zeros_like(own[first])
+    wide[..., : len(INPUTS)] = given[first]
+    merged = {k: v for k, v in given.items() if not k.startswith("head.")} | {first: wide}
+    merged |= {k: v for k, v in own.items() if k.startswith("head.")}
+    students.check_weights(network.student, merged, path)
+    network.student.load_state_dict(merged)
+
+
+def early(voxels, point, values):
+    """The voxels, each with the mean (D,) of the views of all its points beside its own features, and 1 where there is a view.
+
+    voxels: of a whole batch; point (P,) rows of the batch's points, values (P, D). A voxel without a view gets zeros."""
+    cell = voxels.inverse[point]
+    there = torch.zeros(len(voxels.coordinates), 1)
+    there[cell] = 1
+    mean = scatter_mean(values, cell, 0, dim_size=len(voxels.coordinates))
+    return replace(voxels, features=torch.cat([voxels.features, mean, there], 1))

@@ -1,0 +1,147 @@
+"""A fused network learns from the labelled frames, and what it makes of the unlabelled ones teaches the student."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+import xkd
+from xkd import finetune, fused, mixed, native
+from xkd import student as students
+from xkd.errors import XkdError
+from xkd.files import atomic, digest
+from xkd.gather import Gathered
+from xkd.mixed import Draw, Source
+from xkd.parallel import device, share, together
+from xkd.prepared import Prepared, matching
+from xkd.progress import progress
+from xkd.train import fit
+
+CODE = (*finetune.CODE, "fused.py", "fusion.py", "gather.py", "mixed.py", "unlabelled.py")
+
+
+@dataclass
+class Place:
+    """The folders that a study works on (paths) and the section `data` of params.yaml."""
+
+    prepared: Path
+    views: Path
+    data: dict
+
+    def split(self, name):
+        return Prepared(self.prepared, name)
+
+    def gathered(self, name):
+        return Gathered(self.views, name)
+
+    def unlabelled(self, frames):
+        """[(split, its frames)] that are not labelled when `frames` of the training split are: the others of its streets, but for the
+        tuning streets, and all of the unlabelled splits."""
+        train = self.split(self.data["train"])
+        held = matching(train.scenes, self.data["tuning"])
+        rest = [i for i in range(len(train)) if not held[i] and i not in set(frames)]
+        further = [(name, list(range(len(self.split(name))))) for name in self.data["unlabelled"]]
+        return [(name, own) for name, own in [(self.data["train"], rest), *further] if own]
+
+
+def train_fused(place, frames, init, student, settings, study, lr, seed, label):
+    """A fused network that starts from the student in folder `init` and learns from `frames` of the training split and their images.
+
+    settings, study: the sections finetune and study of params.yaml. -> (network, losses, the file of its state)."""
+    return together(settings["processes"], _fused, place, frames, init, student, settings, study, lr, seed, label)
+
+
+def _fused(place, frames, init, student, settings, study, lr, seed, label):
+    source = Source(place.split(place.data["train"]), place.gathered(place.data["train"]))
+    sizes = study["fused"]
+    network = fused.build(
+        student | {"classes": source.prepared.classes},
+        source.views.channels,
+        seed + 1000,
+        width=sizes["width"],
+        heads=sizes["heads"],
+    )
+    fused.start_from(network, init)
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
+    draws = [Draw([source], [(0, i) for i in frames])]
+    facts = [
+        "fused",
+        student,
+        settings,
+        study,
+        seed,
+        list(map(int, frames)),
+        source.prepared.digest,
+        source.views.digest,
+    ]
+    resume = state_file(facts, init)
+    own = settings | {"batch": len(share(list(range(settings["batch"]))))}
+
+    def make(step):
+        return mixed.batch(draws, 0.0, student, own, _generator(seed, step), sizes["dark"], study["views"]["reach"])
+
+    return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
+
+
+def predict(network, place, frames, folder, fusing=True):
+    """What a network makes of the frames that are not labelled when `frames` are: `folder`/<split>.npy, (points of the split, C) float16
+    probabilities, zero for the frames it was not asked for."""
+    network.eval()
+    with atomic(folder, folder=True) as written:
+        for name, own in place.unlabelled(frames):
+            source = Source(place.split(name), place.gathered(name) if fusing else None)
+            shape = (int(source.offsets[-1]), len(source.prepared.classes))
+            array = open_memmap(written / f"{name}.npy", "w+", np.float16, shape)
+            for i in progress(own, f"predict-{name}", len(own)):
+                array[source.rows(i)] = mixed.whole(network, source, i).softmax(1).half().numpy()
+            del array
+
+
+def train_student(place, frames, predictions, init, student, settings, study, lr, seed, label):
+    """The student in folder `init`, trained on `frames` and their labels and on the predictions in the folder `predictions` (of
+    `predict`, for the same frames). -> (network, losses, the file of its state)."""
+    return together(
+        settings["processes"], _student, place, frames, predictions, init, student, settings, study, lr, seed, label
+    )
+
+
+def _student(place, frames, predictions, init, student, settings, study, lr, seed, label):
+    train = place.split(place.data["train"])
+    parts = place.unlabelled(frames)
+    if not parts:
+        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
+    files = [predictions / f"{name}.npy" for name, _ in parts]
+    taught = [Source(place.split(name), None, np.load(file, "r")) for (name, _), file in zip(parts, files, strict=True)]
+    others = [(s, i) for s, (_, own) in enumerate(parts) for i in own]
+    draws = [Draw([Source(train)], [(0, i) for i in frames]), Draw(taught, others)]
+    network = students.build(student | {"classes": train.classes}, seed + 1000)
+    students.start_from(network, init)
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
+    facts = ["student", student, settings, study, seed, list(map(int, frames)), train.digest]
+    resume = state_file(facts, init, *files)
+    own = settings | {"batch": len(share(list(range(settings["batch"]))))}
+
+    def make(step):
+        return mixed.batch(draws, study["unlabelled"]["share"], student, own, _generator(seed, step))
+
+    return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
+
+
+def _loss(network, settings):
+    def loss_of(batch):
+        batch = batch.to(device())
+        logits = network(batch.voxels, *([batch.seen] if batch.seen else []))[1]
+        return mixed.loss(logits.float(), batch.targets, batch.weight, settings["lovasz_points"])
+
+    return loss_of
+
+
+def _generator(seed, step):
+    return np.random.default_rng([seed, 5, step, share(list(range(64)))[0]])
+
+
+def state_file(facts, init, *files):
+    """Where the state of this very training lies, under a name made of all that it hangs on."""
+    parts = [init / "weights.safetensors", *files, *(xkd.ROOT / "xkd" / name for name in CODE)]
+    return xkd.ROOT / "out" / "resume" / digest([*facts, native.has_half()], *parts) / "mixed.pt"
