@@ -18,7 +18,7 @@ from xkd.views import views
 STUDY = {
     "views": {"channels": 5, "whiten": 0.2, "reach": 1},
     "fused": {"width": 16, "heads": 2, "dark": 0.1},
-    "unlabelled": {"share": 0.5, "momentum": 0.99},
+    "mixing": {"share": 0.5, "momentum": 0.99},
 }
 
 

@@ -106,12 +106,12 @@ def _train(place, frames, init, student, settings, study, lr, seed, label):
     students.start_from(network, init)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
     resume = state_file(["self", student, settings, study, seed, list(map(int, frames)), train.digest], init)
-    both = Averaged(network, study["unlabelled"]["momentum"]).to(device())
+    both = Averaged(network, study["mixing"]["momentum"]).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
         rng = np.random.default_rng([seed, 6, step, share(list(range(64)))[0]])
-        return batch(draws, study["unlabelled"]["share"], student, own, rng)
+        return batch(draws, study["mixing"]["share"], student, own, rng)
 
     def loss_of(pair):
         both.update()

@@ -123,7 +123,7 @@ def _student(place, frames, predictions, init, student, settings, study, lr, see
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
-        return mixed.batch(draws, study["unlabelled"]["share"], student, own, _generator(seed, step))
+        return mixed.batch(draws, study["mixing"]["share"], student, own, _generator(seed, step))
 
     return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
 

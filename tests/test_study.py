@@ -1,0 +1,119 @@
+"""The study's rows and cells: what is refused, counts by hand, and whole rows on smoke data that stop and go on."""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from xkd import XkdError, gather, study, study_cell
+from xkd.metrics import iou
+from xkd.params import profile
+from xkd.teachers import open_teacher
+
+
+@pytest.fixture
+def params(made):
+    sections = profile("smoke")
+    sections["data"]["root"] = str(made / "nuscenes")
+    sections["study"]["fractions"] = [1]
+    return sections
+
+
+@pytest.fixture(scope="module")
+def out(made, stages, tmp_path_factory):
+    """A folder with `prepared`, `teacher` and `views` of the smoke data."""
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("prepared", "teacher"):
+        (folder / name).symlink_to(stages / name)
+    sections = profile("smoke")
+    data = sections["data"] | {"root": str(made / "nuscenes")}
+    teacher = open_teacher({"name": "mini", "path": stages / "teacher" / "mini"})
+    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["study"]["views"], folder / "views")
+    return folder
+
+
+def test_every_row_has_a_rate_and_a_start(params):
+    study.check(params)
+    for block, rows in study.ROWS.items():
+        for row in rows:
+            start = study.START.get(row, row)
+            assert row == "teacher-probe" or start in params["study"]["lr"], (block, row)
+    assert [c.file.name for c in study.cells(params, "pretraining", "scratch")] == ["scratch-1-0.json"]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("mixing", "share"), 2, "study.mixing.share is 2"),
+        (("fused", "dark"), -0.1, "study.fused.dark is -0.1"),
+        (("lr", "nothing"), 0.1, "study.lr.nothing is an unknown parameter"),
+        (("views", "channels"), "many", "study.views.channels is 'many'"),
+        (("fractions",), [0], "outside"),
+    ],
+)
+def test_a_wrong_parameter_is_named(params, where, value, said):
+    changed = copy.deepcopy(params)
+    section = changed["study"]
+    for key in where[:-1]:
+        section = section[key]
+    section[where[-1]] = value
+    with pytest.raises(XkdError, match=said):
+        study.check(changed)
+
+
+def test_an_unknown_row_is_named_with_those_there_are(params):
+    with pytest.raises(XkdError, match="no row 'nothing' in 'pretraining'.*scratch-long"):
+        study.cells(params, "pretraining", "nothing")
+
+
+def test_counts_by_hand():
+    """Four points of two classes at 5, 15, 25 and 60 m; the first two are in an image; the second and the last are taken for the other."""
+    points = np.array([[5, 0, 0], [0, 15, 0], [25, 0, 0], [0, 60, 0], [1, 0, 0]], np.float32)
+    labels = np.array([0, 0, 1, 1, -1])
+    validation = SimpleNamespace(classes=["a", "b"], labels=lambda i: labels, points=lambda i: points)
+    seen = SimpleNamespace(views=SimpleNamespace(views=lambda i, reach: (np.array([0, 1, 1]), None, None)))
+    guess = np.array([0, 1, 1, 0, 0])
+    total = np.array([[[1, 1], [1, 1]]])
+    found = study_cell.count(validation, seen, {0: guess}, total)
+    # hits, misses, false alarms
+    assert found["streets"].tolist() == [[[1, 1, 1], [1, 1, 1]]]
+    assert found["distance"][0].tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert found["distance"][1].tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert found["distance"][3].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert found["distance"][4].tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert found["coverage"].tolist() == [[[0, 0, 1], [1, 1, 0]], [[1, 1, 0], [0, 0, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("block", "row"),
+    [
+        ("pretraining", "scratch"),
+        ("pretraining", "scratch-long"),
+        ("pretraining", "lidar-ssl"),
+        ("unlabelled", "self-training"),
+        ("unlabelled", "xmodel"),
+        ("images", "fused"),
+        ("images", "teacher-probe"),
+    ],
+)
+def test_a_row_is_trained_once(params, out, tmp_path, block, row):
+    (cell,) = study.run(params, block, row, out, tmp_path)
+    steps = params["finetune"]["steps"]["base"]
+    assert cell["steps"] == {"scratch-long": 2 * steps, "teacher-probe": 0}.get(row, steps)
+    assert 0 <= cell["miou"] <= 100 and cell["block"] == block and cell["init"] == row
+    file = tmp_path / block / f"{row}-1-0.json"
+    counts = study_cell.unpacked(cell["counts"])
+    hit, miss, alarm = counts["streets"].sum(0).T
+    assert counts["distance"].sum((0, 1)).tolist() == counts["coverage"].sum((0, 1)).tolist()
+    union = hit + miss + alarm
+    assert cell["miou"] == pytest.approx(100 * np.mean((hit / np.maximum(union, 1))[union > 0]), abs=1e-3)
+    assert np.isnan(iou(np.zeros((2, 2)))).all()
+    before = file.stat().st_mtime_ns
+    assert study.run(params, block, row, out, tmp_path) == [cell] and file.stat().st_mtime_ns == before
+    changed = copy.deepcopy(params)
+    changed["finetune"]["clip"] = 4.0
+    assert not study.done(changed, study.cells(changed, block, row, tmp_path)[0], out)
+    file.write_text(json.dumps(cell | {"made_of": "something else"}))
+    assert not study.done(params, study.cells(params, block, row, tmp_path)[0], out)

@@ -1,0 +1,118 @@
+"""The study: every objective, and every baseline that sees LiDAR alone, under one protocol; one small file a cell, so that it can go on."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import xkd
+from xkd.errors import XkdError
+from xkd.files import read_json
+from xkd.machine import cores, end_with
+from xkd.objectives import OBJECTIVES
+from xkd.params import check_limits
+from xkd.progress import progress
+from xkd.subsets import check_fraction
+
+METRICS = "study/metrics"
+PRETRAINED = ("lidar-ssl", *OBJECTIVES)
+"""Inits that saw no label; the rest start from fresh weights."""
+ROWS = {
+    "pretraining": ("scratch", "scratch-long", *PRETRAINED),
+    "unlabelled": ("self-training", *PRETRAINED, "xmodel"),
+    "images": ("fused", "teacher-probe"),
+}
+"""Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during fine-tuning, which the
+student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too."""
+START = {"scratch-long": "scratch", "self-training": "scratch", "xmodel": "cosine", "fused": "cosine"}
+"""The init of the rows that are not named after theirs."""
+KEYS = {
+    "": {"fractions", "seeds", "lr", "views", "fused", "mixing"},
+    "lr": {"scratch", *PRETRAINED, "fused"},
+    "views": {"channels", "whiten", "reach"},
+    "fused": {"width", "heads", "dark"},
+    "mixing": {"share", "momentum"},
+}
+OWN = {"channels": (1, 4096), "width": (1, 4096), "heads": (1, 64), "dark": (0, 1), "share": (0, 1), "momentum": (0, 1)}
+"""Least and most of the study's own numbers."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the study; its numbers lie in `folder`/<block>/<row>-<fraction>-<seed>.json."""
+
+    block: str
+    row: str
+    fraction: float
+    seed: int
+    folder: Path
+
+    @property
+    def file(self):
+        return self.folder / self.block / f"{self.row}-{self.fraction:g}-{self.seed}.json"
+
+
+def check(params):
+    """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits."""
+    study = params["study"]
+    for name, known in KEYS.items():
+        section, where = (study[name], f"study.{name}") if name else (study, "study")
+        for key in sorted(set(section) ^ known):
+            what = "is an unknown parameter" if key in section else "is missing"
+            raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
+        for key, value in section.items():
+            check_limits(f"{where}.{key}", "lr" if name == "lr" else key, value)
+            low, high = OWN.get(key, (-np.inf, np.inf))
+            if key in OWN and not (isinstance(value, int | float) and low <= value <= high):
+                raise XkdError(
+                    f"params.yaml: {where}.{key} is {value!r}; it has to be a number from {low:g} to {high:g}."
+                )
+    for fraction in study["fractions"]:
+        check_fraction(fraction)
+    return params
+
+
+def cells(params, block, row, folder=METRICS):
+    """The cells of one row, seed by seed. Errors: no such row."""
+    if row not in ROWS.get(block, ()):
+        rows = "; ".join(f"{name}: {', '.join(own)}" for name, own in ROWS.items())
+        raise XkdError(f"The study has no row {row!r} in {block!r}; there are {rows}.")
+    study = params["study"]
+    return [
+        Cell(block, row, fraction, seed, xkd.ROOT / folder)
+        for seed in study["seeds"]
+        for fraction in study["fractions"]
+    ]
+
+
+def done(params, cell, out="out"):
+    """Whether a cell's numbers are there and are of these parameters, this code and these data."""
+    from xkd.study_cell import made_of
+
+    return cell.file.is_file() and read_json(cell.file).get("made_of") == made_of(params, cell, out)
+
+
+def _member(parent):
+    end_with(parent)
+    os.environ.pop("DVC_STAGE", None)  # the pool keeps every core busy: no training of a later stage beside it
+
+
+def run(params, block, row, out="out", folder=METRICS):
+    """Trains the cells of one row that are not there yet, as many at a time as there are cores; -> all its metrics, in `cells`' order."""
+    from xkd.study_cell import initial, train
+
+    wanted = cells(check(params), block, row, folder)
+    left = [cell for cell in wanted if not done(params, cell, out)]
+    if left:
+        workers = 1 if torch.cuda.is_available() else max(1, cores() // params["finetune"]["processes"])
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
+            starts = {cell.seed: cell for cell in left}.values()
+            list(pool.map(initial, *zip(*((params, cell, out) for cell in starts), strict=True)))
+            ready = pool.map(train, *zip(*((params, cell, out) for cell in left), strict=True))
+            list(progress(ready, f"study-{block}-{row}", len(left)))
+    return [read_json(cell.file) for cell in wanted]
