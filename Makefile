@@ -2,7 +2,7 @@
 .ONESHELL:
 .SHELLFLAGS := -ec
 .DEFAULT_GOAL := help
-.PHONY: help install install-test repro test lint demo real folders clean
+.PHONY: help install install-test repro study test lint demo real folders clean
 
 # An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
@@ -29,6 +29,7 @@ help:
 	echo 'make demo      the same stages on tiny data, in out/demo (about four minutes)'
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
 	echo '               the same stages on your data, in out/real'
+	echo 'make study     every objective and baseline, many hours; goes on where it was'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
 	echo 'make clean     removes results and their cache; data/ and .venv stay'
@@ -76,6 +77,12 @@ repro: install
 	cat out/report/table.md
 	echo
 	echo 'xkd: the report is out/report/report.html'
+
+study: install
+	@echo 'xkd: the study: many hours on two cores; what is finished is kept in study/metrics and not run again.'
+	test -f data/xkd-sim.json || python -m xkd.sim data
+	dvc repro study/dvc.yaml
+	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 demo: install
 	@python -m xkd.profiles demo out/demo

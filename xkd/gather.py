@@ -1,5 +1,7 @@
 """Stage of the study: the image features of every view of every point, for networks that see images beside the scan."""
 
+import argparse
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import xkd
 from xkd.errors import XkdError
-from xkd.extract import Remembered, _maps
+from xkd.extract import Remembered, _maps, stage_teacher
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.fusion import facts_of
 from xkd.machine import cores
+from xkd.params import check_limits, profile
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
-from xkd.teachers import sample
+from xkd.teachers import open_teacher, sample
 from xkd.views import views
 
 FIELDS = {"point": np.int32, "camera": np.int8, "step": np.int8, "depth": np.float16}
@@ -29,6 +33,8 @@ def gather(teacher, data, prepared, features, settings, out):
     teacher's features on the training split that are kept), whiten (raises the eigenvalues that they are divided by), reach (frames
     before and after whose images count).
     """
+    for key in ("whiten", "reach"):
+        check_limits(f"study.views.{key}", key, settings[key])
     matrix = reduction(Path(features) / data["train"], settings["channels"], settings["whiten"])
     names = dict.fromkeys([data["train"], *data["unlabelled"], data["validation"]])
     return [_split(teacher, open_split(data, n), Prepared(prepared, n), matrix, settings["reach"], out) for n in names]
@@ -122,3 +128,42 @@ class Gathered:
             kept &= np.abs(part["step"]) <= reach
         facts = facts_of(torch.from_numpy(part["depth"][kept].astype(np.float32)), torch.from_numpy(part["step"][kept]))
         return part["point"][kept].astype(np.int64), part["values"][kept].astype(np.float32), facts.numpy()
+
+
+def opened(settings, folder):
+    """The teacher of `params.teacher`; `mini` as stage 2 has trained it, in the folder out/teacher."""
+    if settings["name"] == "mini":
+        return open_teacher({"name": "mini", "path": folder / "mini"})
+    return stage_teacher(settings, folder)[0]
+
+
+def ready(out, data, study):
+    """The folder of the views under `out`; gathered here, from a mini teacher, where `out` is the smoke folder and has none yet."""
+    folder = xkd.ROOT / out
+    if out == "out/smoke" and not (folder / "views" / data["validation"]).exists():
+        teacher = opened({"name": "mini"}, folder / "teacher")
+        gather(teacher, data, folder / "prepared", folder / "teacher", study["views"], folder / "views")
+    return folder / "views"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m xkd.gather", description="The teacher's features of every view of every point, in out/views."
+    )
+    parser.parse_args(arguments)
+    try:
+        sections = profile()
+        out = xkd.ROOT / "out"
+        teacher = opened(sections["teacher"], out / "teacher")
+        for row in gather(
+            teacher, sections["data"], out / "prepared", out / "teacher", sections["study"]["views"], out / "views"
+        ):
+            print(*(f"{name} {value}" for name, value in row.items()))
+    except XkdError as error:
+        print(f"xkd: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

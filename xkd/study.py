@@ -26,10 +26,16 @@ ROWS = {
     "unlabelled": ("self-training", *PRETRAINED, "xmodel"),
     "images": ("fused", "teacher-probe"),
 }
-"""Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during fine-tuning, which the
-student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too."""
+"""Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
+fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "xmodel": "cosine", "fused": "cosine"}
 """The init of the rows that are not named after theirs."""
+LIDAR_ONLY = {
+    "pretraining": [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")],
+    "unlabelled": [("unlabelled", row) for row in ("self-training", "lidar-ssl")] + [("pretraining", "scratch-long")],
+    "images": [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")],
+}
+"""The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
 KEYS = {
     "": {"fractions", "seeds", "lr", "views", "fused", "mixing"},
     "lr": {"scratch", *PRETRAINED, "fused"},

@@ -1,0 +1,107 @@
+"""The study's table and its dvc.yaml: numbers by hand, the strongest baseline, and stages that list what they import."""
+
+import ast
+from itertools import product
+
+import numpy as np
+import pytest
+import test_pipeline
+import yaml
+
+from xkd import ROOT, XkdError, params, study, study_report
+from xkd.files import write_json
+from xkd.study_cell import packed
+
+STAGES = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]
+CLASSES = ["a", "b"]
+
+
+def write(folder, block, row, fraction, seed, hits, streets=3):
+    """A cell whose classes both have the IoU hits / 100 on every street: hits, and as many misses as are left."""
+    counts = np.zeros((streets, 2, 3), np.int64)
+    counts[:, :, 0], counts[:, :, 1] = hits, 100 - hits
+    cell = {
+        "miou": float(hits),
+        "iou": dict.fromkeys(CLASSES, float(hits)),
+        "streets": [f"s{i}" for i in range(streets)],
+    }
+    cell |= {"block": block, "init": row, "fraction": fraction, "seed": seed, "frames": 4, "steps": 10, "lr": 0.01}
+    distance = np.zeros((5, 2, 3), np.int64)
+    distance[0] = counts.sum(0)
+    coverage = np.stack([counts.sum(0), 0 * counts.sum(0)])
+    cell["counts"] = packed({"streets": counts, "distance": distance, "coverage": coverage})
+    write_json(folder / block / f"{row}-{fraction:g}-{seed}.json", cell)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed, (scratch, longer, cosine) in enumerate([(40, 41, 50), (42, 45, 52)]):
+        for row, hits in (("scratch", scratch), ("scratch-long", longer), ("cosine", cosine)):
+            write(tmp_path, "pretraining", row, 0.01, seed, hits)
+    return tmp_path
+
+
+def test_a_row_is_compared_with_the_strongest_that_saw_no_image(folder):
+    found = study_report.collect(folder)
+    assert study_report.strongest(found, "pretraining", 0.01) == ("pretraining", "scratch-long")
+    table = study_report.table(found, "pretraining", draws=50).set_index("row")
+    line = table.loc["cosine"]
+    assert line["mean"] == 51 and line.n == 2 and line.baseline == "scratch-long"
+    # Differences 9 and 7: mean 8, standard deviation sqrt(2), t(1) = 12.706; all streets are alike.
+    assert line.difference == pytest.approx(8)
+    assert line.high - line.difference == pytest.approx(12.706 * (2 / 2) ** 0.5, abs=0.01)
+    assert table.loc["scratch-long"].baseline == ""  # it is the baseline
+    assert table.loc["scratch"].difference == pytest.approx(-2)
+
+
+def test_gains_by_distance_coverage_and_class(folder):
+    found = study_report.collect(folder)
+    rows = ("pretraining", "cosine"), ("pretraining", "scratch")
+    near = study_report.where(found, *rows, 0.01, "distance")
+    assert near.iloc[0] == pytest.approx(10) and near.iloc[1:].isna().all()
+    hidden, seen = study_report.where(found, *rows, 0.01, "coverage")
+    assert hidden == pytest.approx(10) and np.isnan(seen)
+    classes = study_report.by_class(found, *rows, 0.01)
+    assert classes.gain.tolist() == pytest.approx([10, 10]) and classes.points.tolist() == [300, 300]
+
+
+def test_what_does_not_belong_together_is_refused(folder):
+    write(folder, "pretraining", "ppkt", 0.01, 0, 50, streets=2)
+    with pytest.raises(XkdError, match="ppkt-0.01-0.json: was measured on other classes or streets"):
+        study_report.collect(folder)
+    with pytest.raises(XkdError, match="holds no cell"):
+        study_report.collect(folder / "nothing")
+
+
+def test_a_score_is_what_its_counts_give(folder):
+    import json
+
+    file = folder / "pretraining" / "scratch-0.01-0.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"miou": 60.0}))
+    with pytest.raises(XkdError, match="its counts give a mIoU of 40.00, it says 60"):
+        study_report.collect(folder)
+
+
+def test_stages_list_their_params_and_imports():
+    sections = set(params.read())
+    for name, notebook in (("cells", "06_cells"), ("report", "06_study")):
+        stage, path = STAGES[name], f"notebooks/{notebook}.ipynb"
+        assert set(stage["params"]) == sections & set(test_pipeline.parameters(path)), name
+        code = {dep for dep in stage["deps"] if dep.endswith(".py")}
+        assert code == test_pipeline.closure(ast.parse(test_pipeline.code(path)[0])), name
+        assert {path, "xkd/native.cpp"} <= set(stage["deps"])
+    gather = {dep for dep in STAGES["views"]["deps"] if dep.endswith(".py")}
+    assert gather == test_pipeline.closure(ast.parse("import xkd.gather"))
+    assert all(stage["wdir"] == ".." for stage in STAGES.values())
+
+
+def test_every_cell_is_an_out_and_outlives_a_killed_run():
+    rows = STAGES["cells"]["matrix"]["row"]
+    assert [(row["block"], row["name"]) for row in rows] == [(b, r) for b, names in study.ROWS.items() for r in names]
+    given = params.read()["study"]
+    files = {next(iter(out)): next(iter(out.values())) for out in STAGES["cells"]["metrics"]}
+    assert set(files) == {
+        f"study/metrics/${{item.row.block}}/${{item.row.name}}-{fraction:g}-{seed}.json"
+        for fraction, seed in product(given["fractions"], given["seeds"])
+    }
+    assert all(options == {"cache": False, "persist": True} for options in files.values())

@@ -1,0 +1,133 @@
+"""The numbers of the study: every row against the strongest that saw no image, and where a gain comes from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+import xkd
+from xkd import statistics
+from xkd.errors import XkdError
+from xkd.files import read_json
+from xkd.study import LIDAR_ONLY, METRICS, ROWS
+from xkd.study_cell import DISTANCES, unpacked
+
+
+@dataclass
+class Study:
+    """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr); `counts` {(block, row,
+    fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`."""
+
+    table: pd.DataFrame
+    counts: dict
+    classes: list
+
+    def seeds(self, fraction, *rows):
+        """The seeds for which every one of the rows (block, row) is there at this fraction: what can be paired."""
+        sets = [{s for b, r, f, s in self.counts if (b, r, f) == (*row, fraction)} for row in rows]
+        return sorted(set.intersection(*sets))
+
+    def mean(self, fraction, row):
+        """Mean mIoU of a row (block, row) over its seeds; NaN where there is none."""
+        mine = (self.table.block == row[0]) & (self.table.row == row[1]) & (self.table.fraction == fraction)
+        return self.table.miou[mine].mean()
+
+    def stack(self, name, fraction, row, seeds):
+        return np.stack([self.counts[*row, fraction, seed][name] for seed in seeds])
+
+
+def collect(folder=METRICS):
+    """`Study` of all cells under `folder`. Errors: none at all; cells of other classes or streets than the first; a score that its counts
+    do not give."""
+    folder = xkd.ROOT / folder
+    files = [file for block in ROWS for file in sorted((folder / block).glob("*.json"))]
+    lines, counts, first = [], {}, None
+    for file in files:
+        cell = read_json(file)
+        first = first or (file, list(cell["iou"]), cell["streets"])
+        if (list(cell["iou"]), cell["streets"]) != first[1:]:
+            raise XkdError(f"{file}: was measured on other classes or streets than {first[0].name}.")
+        found = unpacked(cell["counts"])
+        score = float(np.nanmean(iou(found["streets"].sum(0))))
+        if abs(score - cell["miou"]) > 0.01:
+            raise XkdError(f"{file}: its counts give a mIoU of {score:.2f}, it says {cell['miou']}.")
+        names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
+        lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
+        counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
+    if not lines:
+        raise XkdError(f"{folder}: holds no cell of the study; run it first (make study).")
+    return Study(pd.DataFrame(lines), counts, first[1])
+
+
+def iou(counts):
+    """(..., C, 3) hits, misses, false alarms -> (..., C) IoU in percent, NaN where there is nothing."""
+    counts = np.asarray(counts, np.float64)
+    union = counts.sum(-1)
+    return np.divide(100 * counts[..., 0], union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def strongest(study, block, fraction):
+    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that are there; None where none is."""
+    there = [row for row in LIDAR_ONLY[block] if study.seeds(fraction, row)]
+    return max(there, key=lambda row: study.mean(fraction, row), default=None)
+
+
+def table(study, block, draws=1000, seed=0):
+    """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there, and the paired difference to
+    it with its 95 % interval (`xkd.statistics.paired`)."""
+    lines = []
+    fractions = sorted(study.table.fraction.unique())
+    for row in ROWS[block]:
+        own, gains, variances, against = (block, row), {}, {}, {}
+        for fraction in fractions:
+            baseline = strongest(study, block, fraction)
+            seeds = study.seeds(fraction, own, baseline) if baseline else []
+            if not seeds or baseline == own:
+                continue
+            a, b = (study.stack("streets", fraction, which, seeds) for which in (own, baseline))
+            gains[fraction] = np.nanmean(iou(a.sum(1)), 1) - np.nanmean(iou(b.sum(1)), 1)
+            variances[fraction] = _street_variance(a, b, np.random.default_rng(seed), draws)
+            against[fraction] = baseline[1]
+        found = statistics.paired(gains, variances) if gains else pd.DataFrame()
+        for fraction in fractions:
+            scores = study.table[
+                (study.table.block == block) & (study.table.row == row) & (study.table.fraction == fraction)
+            ].miou
+            if not len(scores):
+                continue
+            line = {"row": row, "fraction": fraction, "mean": scores.mean(), "sd": scores.std(ddof=1), "n": len(scores)}
+            line |= {"baseline": against.get(fraction, ""), "difference": None, "low": None, "high": None}
+            if fraction in gains:
+                line |= dict(
+                    zip(("difference", "low", "high"), found.loc[fraction, ["mean", "low", "high"]], strict=True)
+                )
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _street_variance(a, b, rng, draws):
+    """Variance over streets of the mean paired difference in mIoU; a, b: (n, S, C, 3) counts on the same streets. 0 for one street."""
+    streets = a.shape[1]
+    if streets < 2:
+        return 0.0
+    drawn = rng.multinomial(streets, np.full(streets, 1 / streets), size=draws).astype(np.float64)
+    scores = [statistics.nanmean(iou(np.tensordot(drawn, counts, axes=(1, 1)))) for counts in (a, b)]  # (draws, n)
+    return float(statistics.over_streets((scores[0] - scores[1]).mean(1), streets))
+
+
+def where(study, row, baseline, fraction, kind):
+    """The mean gain of a row (block, row) over another, in mIoU, by `kind`: "distance" (labels such as "10-20 m") or "coverage"."""
+    seeds = study.seeds(fraction, row, baseline)
+    names = [f"{a}-{b} m" for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)] + [f"{DISTANCES[-1]} m and more"]
+    names = names if kind == "distance" else ["in no image", "in an image"]
+    a, b = (statistics.nanmean(iou(study.stack(kind, fraction, which, seeds))) for which in (row, baseline))
+    return pd.Series((a - b).mean(0), names)
+
+
+def by_class(study, row, baseline, fraction):
+    """One line a class: its points in the validation frames and the mean gain in IoU; the rarest first."""
+    seeds = study.seeds(fraction, row, baseline)
+    a, b = (study.stack("streets", fraction, which, seeds).sum(1) for which in (row, baseline))
+    points = a[0, :, :2].sum(1)
+    gain = np.nanmean(iou(a) - iou(b), 0)
+    return pd.DataFrame({"points": points, "gain": gain}, study.classes).sort_values("points")
