@@ -40,3 +40,16 @@ def stages(made, tmp_path_factory):
     teacher, _ = stage_teacher(settings, out / "teacher" / "mini")
     extract(teacher, data, out / "prepared", settings, out / "teacher")
     return out
+
+
+@pytest.fixture(scope="session")
+def gathered(made, stages, tmp_path_factory):
+    """The folder of the smoke data's views."""
+    from xkd import gather
+    from xkd.params import profile
+
+    sections = profile("smoke")
+    data, out = sections["data"] | {"root": str(made / "nuscenes")}, tmp_path_factory.mktemp("views")
+    teacher = gather.opened(sections["teacher"], stages / "teacher")
+    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["study"]["views"], out)
+    return out

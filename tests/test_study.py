@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xkd import XkdError, gather, study, study_cell
+from xkd import XkdError, study, study_cell
 from xkd.metrics import iou
 from xkd.params import profile
-from xkd.teachers import open_teacher
 
 
 @pytest.fixture
@@ -22,15 +21,12 @@ def params(made):
 
 
 @pytest.fixture(scope="module")
-def out(made, stages, tmp_path_factory):
+def out(stages, gathered, tmp_path_factory):
     """A folder with `prepared`, `teacher` and `views` of the smoke data."""
     folder = tmp_path_factory.mktemp("study")
     for name in ("prepared", "teacher"):
         (folder / name).symlink_to(stages / name)
-    sections = profile("smoke")
-    data = sections["data"] | {"root": str(made / "nuscenes")}
-    teacher = open_teacher({"name": "mini", "path": stages / "teacher" / "mini"})
-    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["study"]["views"], folder / "views")
+    (folder / "views").symlink_to(gathered)
     return folder
 
 
@@ -93,6 +89,7 @@ def test_counts_by_hand():
         ("pretraining", "scratch-long"),
         ("pretraining", "lidar-ssl"),
         ("unlabelled", "self-training"),
+        ("pretraining", "xmodel"),
         ("unlabelled", "xmodel"),
         ("images", "fused"),
         ("images", "teacher-probe"),

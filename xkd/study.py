@@ -19,16 +19,16 @@ from xkd.progress import progress
 from xkd.subsets import check_fraction
 
 METRICS = "study/metrics"
-PRETRAINED = ("lidar-ssl", *OBJECTIVES)
+PRETRAINED = ("lidar-ssl", *OBJECTIVES, "xmodel")
 """Inits that saw no label; the rest start from fresh weights."""
 ROWS = {
     "pretraining": ("scratch", "scratch-long", *PRETRAINED),
-    "unlabelled": ("self-training", *PRETRAINED, "xmodel"),
+    "unlabelled": ("self-training", *PRETRAINED),
     "images": ("fused", "teacher-probe"),
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too."""
-START = {"scratch-long": "scratch", "self-training": "scratch", "xmodel": "cosine", "fused": "cosine"}
+START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
 """The init of the rows that are not named after theirs."""
 LIDAR_ONLY = {
     "pretraining": [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")],
@@ -37,13 +37,15 @@ LIDAR_ONLY = {
 }
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
 KEYS = {
-    "": {"fractions", "seeds", "lr", "views", "fused", "mixing"},
+    "": {"fractions", "seeds", "lr", "views", "xmodel", "fused", "mixing"},
     "lr": {"scratch", *PRETRAINED, "fused"},
     "views": {"channels", "whiten", "reach"},
+    "xmodel": {"pixel", "superpixel", "view", "unified", "hold"},
     "fused": {"width", "heads", "dark"},
     "mixing": {"share", "momentum"},
 }
 OWN = {"channels": (1, 4096), "width": (1, 4096), "heads": (1, 64), "dark": (0, 1), "share": (0, 1), "momentum": (0, 1)}
+OWN |= {"pixel": (0, 1000), "superpixel": (0, 1000), "view": (0, 1000), "unified": (0, 1000), "hold": (0, 0.99)}
 """Least and most of the study's own numbers."""
 
 

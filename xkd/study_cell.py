@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 import xkd
-from xkd import distill, finetune, lidar_ssl, mixed, probe, self_training, unlabelled
+from xkd import distill, finetune, lidar_ssl, mixed, probe, self_training, unlabelled, xmodel
 from xkd import student as students
 from xkd.errors import XkdError
 from xkd.files import digest, write_json
@@ -18,7 +18,8 @@ from xkd.study import START
 from xkd.subsets import subset
 from xkd.train import predict, tally
 
-CODE = tuple(sorted({*unlabelled.CODE, *distill.CODE, "lidar_ssl.py", "probe.py", "self_training.py", "study_cell.py"}))
+INIT_CODE = (*distill.CODE, "fusion.py", "gather.py", "lidar_ssl.py", "xmodel.py")
+CODE = tuple(sorted({*unlabelled.CODE, *INIT_CODE, "probe.py", "self_training.py", "study_cell.py"}))
 DISTANCES = (0, 10, 20, 30, 50)
 """Metres from the sensor, horizontally, at which the bins begin that points are counted in."""
 
@@ -47,7 +48,11 @@ def init_path(params, cell, out):
     facts = [name, params["student"], cell.seed, Prepared(prepared, data["train"]).classes]
     if name != "scratch":
         facts += [settings | {"objective": name}, distill.Pool(data, settings, prepared, teacher).digest]
-    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in (*distill.CODE, "lidar_ssl.py")))[:16]
+    if name == "xmodel":
+        place = place_of(params, out)
+        facts += [params["study"][key] for key in ("views", "xmodel", "fused")]
+        facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
+    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE))[:16]
     return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
 
 
@@ -63,6 +68,11 @@ def initial(params, cell, out):
         finetune.scratch(student, Prepared(prepared, data["train"]).classes, seed, path)
     elif name == "lidar-ssl":
         network, _, resume = lidar_ssl.pretrain(*arguments, f"study-{name}-{seed}")
+        students.save(network, path, init=name, objective=name, seed=seed)
+        resume.unlink(missing_ok=True)
+    elif name == "xmodel":
+        arguments = (data, student, settings, params["study"], seed, prepared, teacher, place_of(params, out).views)
+        network, _, _, resume = xmodel.pretrain(*arguments, f"study-{name}-{seed}")
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
     else:

@@ -1,0 +1,140 @@
+"""`xmodel`, ours: one backbone learns from pixels, superpixels and a fusion encoder that is kept consistent over all views of a point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+import xkd
+from xkd import contrast, losses, native
+from xkd import student as students
+from xkd.augment import augment, crop
+from xkd.distill import CODE, Pool, Projection
+from xkd.files import digest
+from xkd.fusion import Fusion
+from xkd.gather import Gathered, Seen
+from xkd.objectives import MATCHES, superpixels
+from xkd.parallel import device, share, together
+from xkd.sparse import Voxels, collate
+from xkd.train import fit, order
+
+
+@dataclass
+class Batch:
+    """`voxels` asked at P paired points; `pairs` as `xkd.distill.Pool.batch` gives them; `seen`: the views of these points, of which those
+    that are `held` (bool) are kept from the fusion encoder, which is to tell what they show."""
+
+    voxels: Voxels
+    pairs: dict
+    seen: Seen
+    held: torch.Tensor
+
+    def to(self, where):
+        pairs = {name: value.to(where) for name, value in self.pairs.items()}
+        return Batch(self.voxels.to(where), pairs, self.seen.to(where), self.held.to(where))
+
+
+class Heads(nn.Module):
+    """What is thrown away after pretraining but for the fusion encoder: student (P, C) -> teacher's features (P, D); the fusion encoder;
+    unified (P, width) -> a view's values (P, channels); student (P, C) -> unified (P, width)."""
+
+    def __init__(self, inputs, hidden, outputs, channels, width, heads):
+        super().__init__()
+        self.pixel, self.fusion = Projection(inputs, hidden, outputs), Fusion(inputs, channels, width, heads)
+        self.view, self.unify = nn.Linear(width, channels), Projection(inputs, hidden, width)
+
+
+def terms(features, heads, batch, temperature, weights):
+    """(P, C) student features -> {name: loss} of the terms whose weight is above 0.
+
+    pixel: cosine of the prediction with the mean of all views; superpixel: InfoNCE of superpixel means (SLidR); view: InfoNCE between
+    what the fusion encoder makes of the point and its other views and the held-out view; unified: cosine of the prediction from the scan
+    alone with the unified feature of all views, which takes no gradient from it."""
+    found, seen = {}, batch.seen
+    if weights["pixel"] or weights["superpixel"]:
+        predicted = heads.pixel(features).float()
+    if weights["pixel"]:
+        found["pixel"] = losses.cosine(predicted, batch.pairs["features"])
+    if weights["superpixel"]:
+        found["superpixel"] = contrast.info_nce(*superpixels(predicted, batch.pairs), temperature)
+    if weights["view"]:
+        held = batch.held.nonzero()[:, 0]
+        held, known = held[:: -(-max(len(held), 1) // MATCHES)], ~batch.held
+        unified = heads.fusion(features, seen.values[known], seen.point[known], seen.facts[known])
+        if len(held):
+            found["view"] = contrast.info_nce(
+                heads.view(unified[seen.point[held]]).float(), seen.values[held], temperature
+            )
+    if weights["unified"]:
+        with torch.no_grad():
+            unified = heads.fusion(features, seen.values, seen.point, seen.facts)
+        found["unified"] = losses.cosine(heads.unify(features).float(), unified.float())
+    return found
+
+
+def batch(pool, gathered, indices, student, settings, hold, reach, rng):
+    """Frames of a `Pool` -> `Batch`; gathered: the views of each of the pool's splits; hold: share of the views that are kept back."""
+    scans, parts, views, first, segment = [], [], [], 0, 0
+    for s, i in (pool.index[k] for k in indices):
+        prepared, teacher = pool.splits[s]
+        point, superpixel, features = teacher.pairs(i)
+        kept = crop(prepared.points(i), settings["crop"], rng, point)
+        place = np.full(len(prepared.points(i)), -1)
+        place[kept] = np.arange(first, first + len(kept))
+        inside, means = place[point] >= 0, teacher.superpixels(i)
+        parts.append((place[point[inside]], features[inside], superpixel[inside] + segment, means))
+        seen, values, facts = gathered[s].views(i, reach)
+        own = place[seen] >= 0
+        views.append((place[seen[own]], values[own], facts[own]))
+        scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
+        first, segment = first + len(kept), segment + len(means)
+    names = ("point", "features", "superpixel", "superpixel_features")
+    pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
+    voxels = collate(scans, student["voxel"], len(student["widths"]))
+    chosen = voxels.one_each(pairs["point"], rng)
+    pairs |= {name: pairs[name][chosen] for name in names[:3]}
+    asked = pairs.pop("point")
+    row = np.full(first, -1)
+    row[asked] = np.arange(len(asked))
+    point, values, facts = (np.concatenate(arrays) for arrays in zip(*views, strict=True))
+    own = row[point] >= 0
+    seen = Seen(*(torch.from_numpy(array) for array in (row[point][own], values[own], facts[own])))
+    pairs = {name: torch.from_numpy(array) for name, array in pairs.items()}
+    pairs |= {name: pairs[name] @ pool.whitening for name in ("features", "superpixel_features")}
+    return Batch(voxels.only(asked), pairs, seen, torch.from_numpy(rng.random(int(own.sum())) < hold))
+
+
+def pretrain(data, student, settings, study, seed, prepared, teacher, views, label):
+    """A student that learnt from the frames and in the steps that a distillation of the section distill has. views: folder of `xkd.gather`.
+
+    -> (network, heads, losses, the file of the training's state)."""
+    arguments = (data, student, settings, study, seed, prepared, teacher, views, label)
+    return together(settings["processes"], _train, *arguments)
+
+
+def _train(data, student, settings, study, seed, prepared, teacher, views, label):
+    pool = Pool(data, settings, prepared, teacher)
+    gathered = [Gathered(views, name) for name in (data["train"], *data["unlabelled"])]
+    network = students.build(student | {"classes": pool.classes}, seed)
+    ours, sizes = study["xmodel"], study["fused"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        heads = Heads(network.dim, settings["hidden"], pool.dim, gathered[0].channels, sizes["width"], sizes["heads"])
+    both = nn.ModuleList([network, heads]).to(device())
+
+    def make(step):
+        frames, member = share(order(len(pool), seed, settings["batch"], step)), share(range(settings["batch"]))[0]
+        rng = np.random.default_rng([seed, 8, step, member])
+        return batch(pool, gathered, frames, student, settings, ours["hold"], study["views"]["reach"], rng)
+
+    def loss_of(made):
+        made = made.to(device())
+        found = terms(network.features(made.voxels), heads, made, settings["temperature"], ours)
+        return sum(ours[name] * value for name, value in found.items())
+
+    facts = ["xmodel", student, settings, study["views"], ours, sizes, seed, pool.digest, pool.index, native.has_half()]
+    facts += [split.digest for split in gathered]
+    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gather.py", "xmodel.py")]
+    resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "xmodel.pt"
+    return network, heads, fit(both, make, loss_of, settings, resume, label), resume
