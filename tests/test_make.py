@@ -192,7 +192,8 @@ def test_an_unknown_profile_or_key_is_named(name, given, words):
 
 
 def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
-    """Three stages in a row, and one apart: a change at the second leaves the second and the third to do."""
+    """Three stages in a row, and one apart: a change at the second leaves the second and the third to do. Another pipeline, in a folder of
+    its own, is not what plain `dvc repro` runs."""
     stages = {
         "one": {"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
         "two": {"cmd": "cp b c", "deps": ["b", "code"], "outs": ["c"]},
@@ -200,6 +201,9 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
         "apart": {"cmd": "cp a e", "deps": ["a"], "outs": ["e"]},
     }
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (tmp_path / "study").mkdir()
+    other = {"more": {"wdir": "..", "cmd": "cp d f", "deps": ["d"], "outs": ["f"]}}
+    (tmp_path / "study" / "dvc.yaml").write_text(yaml.safe_dump({"stages": other}))
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     (tmp_path / "a").write_text("a")

@@ -129,7 +129,8 @@ def stages_left(root):
         graph = repo.index.graph  # from a stage to those that it needs
         hit = {stage for stage in graph if stage.addressing in changed}
         hit |= {later for stage in hit for later in networkx.ancestors(graph, stage)}
-        return sorted(stage.addressing for stage in hit if stage.cmd)
+        # Plain `dvc repro` runs the stages of this folder's dvc.yaml; those of another file are addressed with its name.
+        return sorted(stage.addressing for stage in hit if stage.cmd and ":" not in stage.addressing)
 
 
 def calibrate():
