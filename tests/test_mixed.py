@@ -173,17 +173,58 @@ def test_fused_predictions_teach_the_student(place, settings, init, tmp_path):
     resume.unlink()
 
 
-def test_self_training_goes_on_where_it_was(place, settings, init):
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["self", "fused"])
+def test_a_killed_training_goes_on_to_the_same_weights(place, settings, init, monkeypatch, kind):
     student, training = settings
+    function = self_training.train if kind == "self" else unlabelled.train_fused
     arguments = (place, [0], init, student, training, STUDY, 0.01, 0)
-    whole, history, resume = self_training.train(*arguments, "test-self")
+    whole, history, resume = function(*arguments, "test-whole")
     assert np.isfinite(history).all()
-    state = torch.load(resume, weights_only=True)
-    assert int(state["network"]["updates"]) == len(history)
     resume.unlink()
-    again, _, resume = self_training.train(*arguments, "test-self")
-    assert torch.equal(whole.head.weight, again.head.weight)
+    steps, real = [], mixed.loss
+
+    def dies(*given):
+        steps.append(1)
+        if len(steps) == 3:
+            raise Killed
+        return real(*given)
+
+    monkeypatch.setattr(mixed, "loss", dies)
+    with pytest.raises(Killed):
+        function(*arguments, "test-killed")
+    monkeypatch.setattr(mixed, "loss", real)
+    assert len(torch.load(resume, weights_only=True)["losses"]) == 2
+    again, _, resume = function(*arguments, "test-killed")
+    for (name, a), b in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
     resume.unlink()
+
+
+def test_a_fused_checkpoint_is_the_network(place, settings, init, tmp_path):
+    source = Source(place.split("val"), place.gathered("val"))
+    network = fused.build(
+        settings[0] | {"classes": source.prepared.classes}, source.views.channels, 7, width=16, heads=2
+    ).eval()
+    fused.save(network, tmp_path / "fused", seed=7)
+    again = fused.load(tmp_path / "fused")
+    assert torch.equal(mixed.whole(network, source, 0), mixed.whole(again, source, 0))
+    with pytest.raises(XkdError, match="network.json: kind is 'xkd student 1'"):
+        fused.load(init)
+    fused.save_fusion(network.fusion, init)
+    other = fused.build(settings[0] | {"classes": source.prepared.classes}, source.views.channels, 8, width=16, heads=2)
+    fused.start_from(other, init)
+    assert torch.equal(other.fusion.key.weight, network.fusion.key.weight)
+
+
+def test_unsure_predictions_stay_out_of_lovasz():
+    logits, targets = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.6, 0.4], [0.3, 0.7]])
+    found = mixed.loss(logits, targets, torch.tensor([0.4, 0.45]), 100)
+    entropy = -(targets * logits.log_softmax(1)).sum(1)
+    assert found.item() == pytest.approx(((0.4 * entropy[0] + 0.45 * entropy[1]) / 0.85).item())
 
 
 def test_no_camera_at_all(place, settings, init):

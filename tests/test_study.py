@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xkd import XkdError, study, study_cell
+from xkd import XkdError, study, study_count
 from xkd.metrics import iou
 from xkd.params import profile
 
@@ -28,6 +28,27 @@ def out(stages, gathered, tmp_path_factory):
         (folder / name).symlink_to(stages / name)
     (folder / "views").symlink_to(gathered)
     return folder
+
+
+CHANGES = {
+    "pretraining": [("finetune", "clip", 4.0), ("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
+    "unlabelled": [("finetune", "clip", 4.0), ("data", "unlabelled", []), ("study", "mixing", "share", 0.4)],
+    "xmodel": [("data", "unlabelled", []), ("study", "fused", "dark", 0.5), ("study", "lr", "fused", 0.5)],
+    "fused": [("finetune", "clip", 4.0), ("study", "fused", "dark", 0.5), ("distill", "steps", 5)],
+    "teacher-probe": [("study", "views", "reach", 0)],
+}
+"""What makes a row's cells those of another study; see `changed`."""
+
+
+def changed(params, *path):
+    """A copy of all sections in which the value at a path is another."""
+    copied = copy.deepcopy(params)
+    *keys, last, value = path
+    section = copied
+    for key in keys:
+        section = section[key]
+    section[last] = value
+    return copied
 
 
 def test_every_row_has_a_rate_and_a_start(params):
@@ -72,7 +93,7 @@ def test_counts_by_hand():
     seen = SimpleNamespace(views=SimpleNamespace(views=lambda i, reach: (np.array([0, 1, 1]), None, None)))
     guess = np.array([0, 1, 1, 0, 0])
     total = np.array([[[1, 1], [1, 1]]])
-    found = study_cell.count(validation, seen, {0: guess}, total)
+    found = study_count.count(validation, seen, {0: guess}, total)
     # hits, misses, false alarms
     assert found["streets"].tolist() == [[[1, 1, 1], [1, 1, 1]]]
     assert found["distance"][0].tolist() == [[1, 0, 0], [0, 0, 0]]
@@ -101,7 +122,7 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     assert cell["steps"] == {"scratch-long": 2 * steps, "teacher-probe": 0}.get(row, steps)
     assert 0 <= cell["miou"] <= 100 and cell["block"] == block and cell["init"] == row
     file = tmp_path / block / f"{row}-1-0.json"
-    counts = study_cell.unpacked(cell["counts"])
+    counts = study_count.unpacked(cell["counts"])
     hit, miss, alarm = counts["streets"].sum(0).T
     assert counts["distance"].sum((0, 1)).tolist() == counts["coverage"].sum((0, 1)).tolist()
     union = hit + miss + alarm
@@ -109,8 +130,10 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     assert np.isnan(iou(np.zeros((2, 2)))).all()
     before = file.stat().st_mtime_ns
     assert study.run(params, block, row, out, tmp_path) == [cell] and file.stat().st_mtime_ns == before
-    changed = copy.deepcopy(params)
-    changed["finetune"]["clip"] = 4.0
-    assert not study.done(changed, study.cells(changed, block, row, tmp_path)[0], out)
+    (own,) = study.cells(params, block, row, tmp_path)
+    for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else block]:
+        assert not study.done(changed(params, *change), own, out), change
+    for change in [("report", "draws", 7), ("finetune", "shown", 2), ("study", "lr", "ppkt", 0.5)]:
+        assert study.done(changed(params, *change), own, out), change
     file.write_text(json.dumps(cell | {"made_of": "something else"}))
     assert not study.done(params, study.cells(params, block, row, tmp_path)[0], out)

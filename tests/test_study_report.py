@@ -1,16 +1,15 @@
 """The study's table and its dvc.yaml: numbers by hand, the strongest baseline, and stages that list what they import."""
 
 import ast
-from itertools import product
 
 import numpy as np
 import pytest
 import test_pipeline
 import yaml
 
-from xkd import ROOT, XkdError, params, study, study_report
+from xkd import ROOT, XkdError, params, statistics, study, study_report
 from xkd.files import write_json
-from xkd.study_cell import packed
+from xkd.study_count import packed
 
 STAGES = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]
 CLASSES = ["a", "b"]
@@ -34,19 +33,26 @@ def write(folder, block, row, fraction, seed, hits, streets=3):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def sections():
+    return params.profile() | {"study": {"fractions": [0.01], "seeds": [0, 1]}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Three rows with two seeds, all of which count as done."""
+    monkeypatch.setattr(study_report, "done", lambda params, cell, out: True)
     for seed, (scratch, longer, cosine) in enumerate([(40, 41, 50), (42, 45, 52)]):
         for row, hits in (("scratch", scratch), ("scratch-long", longer), ("cosine", cosine)):
             write(tmp_path, "pretraining", row, 0.01, seed, hits)
     return tmp_path
 
 
-def test_a_row_is_compared_with_the_strongest_that_saw_no_image(folder):
-    found = study_report.collect(folder)
+def test_a_row_is_compared_with_the_strongest_that_saw_no_image(sections, folder):
+    found = study_report.collect(sections, folder=folder)
     assert study_report.strongest(found, "pretraining", 0.01) == ("pretraining", "scratch-long")
     table = study_report.table(found, "pretraining", draws=50).set_index("row")
     line = table.loc["cosine"]
-    assert line["mean"] == 51 and line.n == 2 and line.baseline == "scratch-long"
+    assert line["mean"] == 51 and line.n == 2 and line.baseline == "pretraining scratch-long" and line.pairs == 2
     # Differences 9 and 7: mean 8, standard deviation sqrt(2), t(1) = 12.706; all streets are alike.
     assert line.difference == pytest.approx(8)
     assert line.high - line.difference == pytest.approx(12.706 * (2 / 2) ** 0.5, abs=0.01)
@@ -54,8 +60,8 @@ def test_a_row_is_compared_with_the_strongest_that_saw_no_image(folder):
     assert table.loc["scratch"].difference == pytest.approx(-2)
 
 
-def test_gains_by_distance_coverage_and_class(folder):
-    found = study_report.collect(folder)
+def test_gains_by_distance_coverage_and_class(sections, folder):
+    found = study_report.collect(sections, folder=folder)
     rows = ("pretraining", "cosine"), ("pretraining", "scratch")
     near = study_report.where(found, *rows, 0.01, "distance")
     assert near.iloc[0] == pytest.approx(10) and near.iloc[1:].isna().all()
@@ -65,21 +71,41 @@ def test_gains_by_distance_coverage_and_class(folder):
     assert classes.gain.tolist() == pytest.approx([10, 10]) and classes.points.tolist() == [300, 300]
 
 
-def test_what_does_not_belong_together_is_refused(folder):
+def test_what_does_not_belong_together_is_refused(sections, folder):
     write(folder, "pretraining", "ppkt", 0.01, 0, 50, streets=2)
     with pytest.raises(XkdError, match="ppkt-0.01-0.json: was measured on other classes or streets"):
-        study_report.collect(folder)
+        study_report.collect(sections, folder=folder)
     with pytest.raises(XkdError, match="holds no cell"):
-        study_report.collect(folder / "nothing")
+        study_report.collect(sections, folder=folder / "nothing")
 
 
-def test_a_score_is_what_its_counts_give(folder):
+def test_cells_of_another_version_are_left_out_and_counted(sections, folder, monkeypatch):
+    write(folder, "pretraining", "cosine", 0.01, 7, 99)  # a seed that is no longer in params.yaml
+    monkeypatch.setattr(study_report, "done", lambda params, cell, out: cell.row != "scratch")
+    found = study_report.collect(sections, folder=folder)
+    assert found.stale == 2 and set(found.table.row) == {"scratch-long", "cosine"} and set(found.table.seed) == {0, 1}
+    monkeypatch.setattr(study_report, "done", lambda params, cell, out: False)
+    with pytest.raises(XkdError, match="no cell of this study but 6 of other parameters"):
+        study_report.collect(sections, folder=folder)
+
+
+def test_the_variance_over_streets_is_the_sweeps():
+    """The same counts as confusion matrices of two classes: what is missed of one is a false alarm of the other."""
+    rng = np.random.default_rng(0)
+    confusions = rng.integers(1, 100, (2, 3, 9, 2, 2))  # two rows, three seeds, nine streets
+    hit = np.diagonal(confusions, axis1=-2, axis2=-1)
+    counts = np.stack([hit, confusions.sum(-1) - hit, confusions.sum(-2) - hit], -1)
+    expected = statistics.street_variance(*confusions, np.random.default_rng(5), 200)
+    assert study_report._street_variance(*counts, np.random.default_rng(5), 200) == pytest.approx(expected)
+
+
+def test_a_score_is_what_its_counts_give(sections, folder):
     import json
 
     file = folder / "pretraining" / "scratch-0.01-0.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"miou": 60.0}))
     with pytest.raises(XkdError, match="its counts give a mIoU of 40.00, it says 60"):
-        study_report.collect(folder)
+        study_report.collect(sections, folder=folder)
 
 
 def test_stages_list_their_params_and_imports():
@@ -95,13 +121,11 @@ def test_stages_list_their_params_and_imports():
     assert all(stage["wdir"] == ".." for stage in STAGES.values())
 
 
-def test_every_cell_is_an_out_and_outlives_a_killed_run():
+def test_every_row_is_a_stage_and_no_cell_is_an_out():
+    """DVC removes the outs of a stage before it runs again; a row goes on with the cells that are there."""
     rows = STAGES["cells"]["matrix"]["row"]
     assert [(row["block"], row["name"]) for row in rows] == [(b, r) for b, names in study.ROWS.items() for r in names]
-    given = params.read()["study"]
-    files = {next(iter(out)): next(iter(out.values())) for out in STAGES["cells"]["metrics"]}
-    assert set(files) == {
-        f"study/metrics/${{item.row.block}}/${{item.row.name}}-{fraction:g}-{seed}.json"
-        for fraction, seed in product(given["fractions"], given["seeds"])
-    }
-    assert all(options == {"cache": False, "persist": True} for options in files.values())
+    assert STAGES["cells"]["outs"] == ["out/notebooks/study/${item.row.block}-${item.row.name}.ipynb"]
+    assert "metrics" not in STAGES["cells"] and {"study/metrics", "out/notebooks/study"} <= set(
+        STAGES["report"]["deps"]
+    )

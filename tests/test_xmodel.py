@@ -76,7 +76,7 @@ def test_batches_and_training(made, stages, gathered):
         assert found.held.float().mean() == expected
         count = len(found.voxels.inverse)
         assert len(found.pairs["features"]) == count and found.seen.point.max() < count
-    arguments = (data, student, settings, study, 0, stages / "prepared", stages / "teacher", gathered)
+    arguments = (data, student, settings, 0, stages / "prepared", stages / "teacher", study, gathered)
     network, _, history, resume = xmodel.pretrain(*arguments, "test-xmodel")
     assert len(history) == settings["steps"] and np.isfinite(history).all()
     again, _, _, _ = xmodel.pretrain(*arguments, "test-xmodel")

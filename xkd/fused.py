@@ -3,12 +3,19 @@
 from dataclasses import replace
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 from torch_scatter import scatter_mean
 
 from xkd import student as students
+from xkd.errors import XkdError
+from xkd.files import atomic, read_json, write_json
 from xkd.fusion import Fusion
 from xkd.sparse import INPUTS, spconv
+
+CHECKPOINT = "xkd fused 1"
 
 
 class Fused(nn.Module):
@@ -21,7 +28,10 @@ class Fused(nn.Module):
 
     def __init__(self, config, images, width=64, heads=4):
         super().__init__()
-        self.config, self.images = dict(config) | {"classes": list(config["classes"])}, images
+        self.config, self.sizes = (
+            dict(config) | {"classes": list(config["classes"])},
+            {"images": images, "width": width, "heads": heads},
+        )
         self.student = students.Student(**config)
         convolution = self.student.stem[0]
         wider = spconv.SubMConv3d(
@@ -54,8 +64,8 @@ def build(config, images, seed, **sizes):
 
 
 def start_from(network, path):
-    """Takes over a student's weights from its checkpoint folder. What its first convolution is given beside the scan starts from
-    nothing: at first the U-Net is that student."""
+    """Takes over a student's weights from its checkpoint folder, and a fusion encoder's that was pretrained with it (`save_fusion`). What
+    the first convolution is given beside the scan starts from nothing: at first the U-Net is that student."""
     given = students.load(path).state_dict()
     own = network.student.state_dict()
     first = "stem.0.weight"
@@ -65,6 +75,57 @@ def start_from(network, path):
     merged |= {k: v for k, v in own.items() if k.startswith("head.")}
     students.check_weights(network.student, merged, path)
     network.student.load_state_dict(merged)
+    encoder = beside(path)
+    if encoder.exists():
+        weights = read_weights(encoder)
+        students.check_weights(network.fusion, weights, encoder)
+        network.fusion.load_state_dict(weights)
+
+
+def beside(path):
+    """Where the fusion encoder lies that was pretrained with the student in folder `path`."""
+    return path.with_name(f"{path.name}-fusion.safetensors")
+
+
+def save_fusion(fusion, path):
+    """Writes a fusion encoder beside the folder `path` of the student that it was pretrained with."""
+    write_weights(fusion, beside(path))
+
+
+def save(network, path, **facts):
+    """Writes the folder `path`: weights.safetensors and network.json, as a student's checkpoint has them."""
+    with atomic(path, folder=True) as folder:
+        write_weights(network, folder / "weights.safetensors")
+        write_json(
+            folder / "network.json",
+            {"kind": CHECKPOINT, "config": network.config, "sizes": network.sizes, "facts": facts},
+        )
+
+
+def load(path, device="cpu"):
+    """The fused network in folder `path`, in eval mode. Errors: another kind of checkpoint, weights of another architecture."""
+    about = read_json(path / "network.json")
+    if about.get("kind") != CHECKPOINT:
+        raise XkdError(
+            f"{path / 'network.json'}: kind is {about.get('kind')!r}, and only {CHECKPOINT!r} can be loaded."
+        )
+    network, weights = Fused(about["config"], **about["sizes"]), read_weights(path / "weights.safetensors")
+    students.check_weights(network, weights, path / "weights.safetensors")
+    network.load_state_dict(weights)
+    return network.to(device).eval()
+
+
+def write_weights(module, path):
+    weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(to_bytes(weights))
+
+
+def read_weights(path):
+    try:
+        return load_file(path)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise XkdError(f"{path}: cannot be read ({error}).") from None
 
 
 def early(voxels, point, values):

@@ -15,6 +15,7 @@ from xkd.extract import Remembered, _maps, stage_teacher
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.fusion import facts_of
 from xkd.machine import cores
+from xkd.parallel import device
 from xkd.params import check_limits, profile
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
@@ -34,8 +35,8 @@ def gather(teacher, data, prepared, features, settings, out):
     before and after whose images count).
     """
     for key in ("whiten", "reach"):
-        check_limits(f"study.views.{key}", key, settings[key])
-    matrix = reduction(Path(features) / data["train"], settings["channels"], settings["whiten"])
+        check_limits(f"study.views.{key}", key, settings.get(key))
+    matrix = reduction(Path(features) / data["train"], settings.get("channels"), settings["whiten"])
     names = dict.fromkeys([data["train"], *data["unlabelled"], data["validation"]])
     return [_split(teacher, open_split(data, n), Prepared(prepared, n), matrix, settings["reach"], out) for n in names]
 
@@ -133,7 +134,7 @@ class Gathered:
 def opened(settings, folder):
     """The teacher of `params.teacher`; `mini` as stage 2 has trained it, in the folder out/teacher."""
     if settings["name"] == "mini":
-        return open_teacher({"name": "mini", "path": folder / "mini"})
+        return open_teacher({"name": "mini", "path": folder / "mini"}).to(device())
     return stage_teacher(settings, folder)[0]
 
 

@@ -14,7 +14,7 @@ from xkd.prepared import Prepared
 from xkd.sparse import Voxels, collate
 
 SURE = 0.5
-"""A crop that is drawn around a predicted class is drawn around a point that is predicted with at least this probability."""
+"""The least probability with which a prediction counts as a class: where a crop is drawn around one, and in Lovasz-softmax."""
 
 
 @dataclass
@@ -146,26 +146,29 @@ def look(voxels, chosen, seen):
 
 def loss(logits, targets, weight, lovasz_points):
     """(M, C) logits, (M, C) target probabilities, (M,) weights -> weighted cross-entropy to the probabilities + Lovasz-softmax to the
-    likeliest class; of labels with weight 1 it is `losses.segmentation`. 0 where no weight is above 0."""
+    likeliest class where the weight is at least `SURE`; of labels, which have weight 1, it is `losses.segmentation`. 0 where no weight is
+    above 0."""
     known = weight > 0
     if not known.any():
         return logits.sum() * 0
     logits, targets, weight = logits[known], targets[known], weight[known]
     entropy = -(targets * logits.log_softmax(1)).sum(1)
+    found, sure = (entropy * weight).sum() / weight.sum(), weight >= SURE
+    if not sure.any():
+        return found
+    logits, targets = logits[sure], targets[sure]
     step = -(-len(logits) // lovasz_points)
-    return (entropy * weight).sum() / weight.sum() + lovasz_softmax(
-        logits[::step].softmax(1), targets[::step].argmax(1)
-    )
+    return found + lovasz_softmax(logits[::step].softmax(1), targets[::step].argmax(1))
 
 
 @torch.inference_mode()
 def whole(network, source, i, dark=(), reach=None):
-    """(N, C) logits of frame i, the whole scan; of a fused network where the source has views."""
-    student = network.config
-    prepared = source.prepared
+    """(N, C) logits of frame i, the whole scan, on the CPU; of a fused network where the source has views."""
+    student, prepared, where = network.config, source.prepared, next(network.parameters()).device
     voxels = collate([(prepared.points(i), prepared.intensity(i))], student["voxel"], len(student["widths"]))
     if source.views is None:
-        return network(voxels)[1]
+        return network(voxels.to(where))[1].cpu()
     point, values, facts = source.views.views(i, reach, dark)
     seen = Seen(torch.from_numpy(point), torch.from_numpy(values), torch.from_numpy(facts))
-    return network(*look(voxels, np.arange(len(voxels.inverse)), seen))[1]
+    voxels, seen = look(voxels, np.arange(len(voxels.inverse)), seen)
+    return network(voxels.to(where), seen.to(where))[1].cpu()

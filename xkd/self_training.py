@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
+import xkd
 from xkd import finetune, mixed
 from xkd import student as students
 from xkd.augment import augment, crop
+from xkd.errors import XkdError
 from xkd.mixed import Batch, Draw, Source
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels, collate
@@ -99,13 +101,25 @@ def train(place, frames, init, student, settings, study, lr, seed, label):
 def _train(place, frames, init, student, settings, study, lr, seed, label):
     train = place.split(place.data["train"])
     parts = place.unlabelled(frames)
+    if not parts:
+        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
     others = [(s, i) for s, (_, own) in enumerate(parts) for i in own]
     sources = [Source(place.split(name), hidden=True) for name, _ in parts]
     draws = [Draw([Source(train)], [(0, i) for i in frames]), Draw(sources, others)]
     network = students.build(student | {"classes": train.classes}, seed + 1000)
     students.start_from(network, init)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    resume = state_file(["self", student, settings, study, seed, list(map(int, frames)), train.digest], init)
+    facts = [
+        "self",
+        student,
+        settings,
+        study["mixing"],
+        seed,
+        list(map(int, frames)),
+        train.digest,
+        place.facts(frames),
+    ]
+    resume = state_file(facts, init, xkd.ROOT / "xkd" / "self_training.py")
     both = Averaged(network, study["mixing"]["momentum"]).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 

@@ -31,9 +31,9 @@ fine-tuning, which the student's own average labels, and in `xmodel` the fused n
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
 """The init of the rows that are not named after theirs."""
 LIDAR_ONLY = {
-    "pretraining": [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")],
-    "unlabelled": [("unlabelled", row) for row in ("self-training", "lidar-ssl")] + [("pretraining", "scratch-long")],
-    "images": [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")],
+    block: [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")]
+    + [("unlabelled", row) for row in ("self-training", "lidar-ssl")] * (block == "unlabelled")
+    for block in ROWS
 }
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
 KEYS = {
@@ -47,6 +47,7 @@ KEYS = {
 OWN = {"channels": (1, 4096), "width": (1, 4096), "heads": (1, 64), "dark": (0, 1), "share": (0, 1), "momentum": (0, 1)}
 OWN |= {"pixel": (0, 1000), "superpixel": (0, 1000), "view": (0, 1000), "unified": (0, 1000), "hold": (0, 0.99)}
 """Least and most of the study's own numbers."""
+WHOLE = {"channels", "width", "heads"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def check(params):
     """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits."""
     study = params["study"]
     for name, known in KEYS.items():
-        section, where = (study[name], f"study.{name}") if name else (study, "study")
+        section, where = (study.get(name), f"study.{name}") if name else (study, "study")
+        if not isinstance(section, dict):
+            raise XkdError(f"params.yaml: {where} is {section!r}; it has to be a section.")
         for key in sorted(set(section) ^ known):
             what = "is an unknown parameter" if key in section else "is missing"
             raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")

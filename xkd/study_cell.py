@@ -1,27 +1,43 @@
-"""One cell of the study: the init it starts from, its training, and the counts on the validation frames that all its numbers come from."""
+"""One cell of the study: the init it starts from, the network with images that it may need, and its training."""
 
-import base64
 import shutil
-import zlib
 
 import numpy as np
+import torch
 
 import xkd
-from xkd import distill, finetune, lidar_ssl, mixed, probe, self_training, unlabelled, xmodel
+from xkd import distill, finetune, fused, lidar_ssl, mixed, native, probe, self_training, unlabelled, xmodel
 from xkd import student as students
 from xkd.errors import XkdError
-from xkd.files import digest, write_json
-from xkd.metrics import iou
+from xkd.files import digest
 from xkd.mixed import Source
+from xkd.parallel import device
 from xkd.prepared import Prepared
 from xkd.study import START
+from xkd.study_count import write
 from xkd.subsets import subset
-from xkd.train import predict, tally
+from xkd.train import predict
 
-INIT_CODE = (*distill.CODE, "fusion.py", "gather.py", "lidar_ssl.py", "xmodel.py")
-CODE = tuple(sorted({*unlabelled.CODE, *INIT_CODE, "probe.py", "self_training.py", "study_cell.py"}))
-DISTANCES = (0, 10, 20, 30, 50)
-"""Metres from the sensor, horizontally, at which the bins begin that points are counted in."""
+INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
+INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gather.py", "xmodel.py")
+"""The modules that an init is made by; those of an objective are `distill.CODE`."""
+CODE = {
+    "labels": finetune.CODE,
+    "self": (*unlabelled.CODE, "self_training.py"),
+    "fused": unlabelled.CODE,
+    "taught": unlabelled.CODE,
+    "probe": ("gather.py", "probe.py", "subsets.py"),
+}
+"""The modules that a kind of training hangs on, besides those of its init."""
+
+
+def kind_of(cell):
+    """How a cell is trained: one of `CODE`."""
+    if cell.block == "images":
+        return "probe" if cell.row == "teacher-probe" else "fused"
+    if cell.block == "unlabelled":
+        return "taught" if cell.row == "xmodel" else "self"
+    return "labels"
 
 
 def place_of(params, out):
@@ -29,114 +45,176 @@ def place_of(params, out):
     return unlabelled.Place(root / "prepared", root / "views", params["data"])
 
 
+def frames_of(params, cell, out):
+    """The labelled frames of a cell, indices of the training split."""
+    train = place_of(params, out).split(params["data"]["train"])
+    own = finetune.labelled(train, params["data"]["tuning"])
+    return [own[k] for k in subset([train.scenes[i] for i in own], cell.fraction, cell.seed)]
+
+
+def rate_of(params, cell):
+    """Its learning rate: that of its init, or of the fused network; None for a probe."""
+    kind, rates = kind_of(cell), params["study"]["lr"]
+    return None if kind == "probe" else rates["fused" if kind == "fused" else START.get(cell.row, cell.row)]
+
+
 def made_of(params, cell, out):
-    """What the numbers of a cell hang on: parameters, code and data, as one digest."""
-    study, data, place = params["study"], params["data"], place_of(params, out)
-    facts = [cell.block, cell.row, cell.fraction, cell.seed, study["lr"], init_path(params, cell, out).name]
-    facts += [params[name] for name in ("data", "student", "finetune")] + [
-        study[n] for n in ("views", "fused", "mixing")
-    ]
-    facts += [place.split(data[name]).digest for name in ("train", "validation")]
-    facts += [place.gathered(data[name]).digest for name in ("train", "validation")]
-    return digest(facts, *(xkd.ROOT / "xkd" / name for name in CODE))
+    """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
+    study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
+    settings = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
+    frames = frames_of(params, cell, out)
+    facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
+    facts += [place.split(data[name]).digest for name in ("train", "validation")] + [native.has_half()]
+    if kind != "probe":
+        facts.append(init_path(params, cell, out).name)
+    if kind in ("self", "taught"):
+        facts += [study["mixing"], place.facts(frames)]
+    if kind in ("fused", "taught", "probe"):
+        facts += [study["views"], study["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
+    return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
 
 
 def init_path(params, cell, out):
     """The folder of the init that a cell starts from, named after all that it is made from."""
-    name, data, settings = START.get(cell.row, cell.row), params["data"], params["distill"]
-    prepared, teacher = xkd.ROOT / out / "prepared", xkd.ROOT / out / "teacher"
-    facts = [name, params["student"], cell.seed, Prepared(prepared, data["train"]).classes]
+    name, data, settings, place = (
+        START.get(cell.row, cell.row),
+        params["data"],
+        params["distill"],
+        place_of(params, out),
+    )
+    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
     if name != "scratch":
-        facts += [settings | {"objective": name}, distill.Pool(data, settings, prepared, teacher).digest]
+        pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
+        chosen = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
+        facts += [
+            {k: v for k, v in settings.items() if k not in ("objective", "save_every")} | chosen,
+            pool.digest,
+            pool.index,
+        ]
     if name == "xmodel":
-        place = place_of(params, out)
         facts += [params["study"][key] for key in ("views", "xmodel", "fused")]
         facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
-    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE))[:16]
+    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
     return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
 
 
 def initial(params, cell, out):
     """Makes a cell's init if it is not there, and returns its folder."""
+    if kind_of(cell) == "probe":
+        return None
     path, name, seed = init_path(params, cell, out), START.get(cell.row, cell.row), cell.seed
-    if path.exists() or cell.row == "teacher-probe":
+    if path.exists():
         return path
-    data, student, settings = params["data"], params["student"], params["distill"]
-    prepared, teacher = xkd.ROOT / out / "prepared", xkd.ROOT / out / "teacher"
-    arguments = (data, student, settings | {"objective": name}, seed, prepared, teacher)
+    data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out)
+    settings = settings if name in ("scratch", "lidar-ssl", "xmodel") else settings | {"objective": name}
+    arguments = (data, student, settings, seed, place.prepared, xkd.ROOT / out / "teacher")
+    label = f"study-{name}-{seed}"
     if name == "scratch":
-        finetune.scratch(student, Prepared(prepared, data["train"]).classes, seed, path)
-    elif name == "lidar-ssl":
-        network, _, resume = lidar_ssl.pretrain(*arguments, f"study-{name}-{seed}")
-        students.save(network, path, init=name, objective=name, seed=seed)
-        resume.unlink(missing_ok=True)
-    elif name == "xmodel":
-        arguments = (data, student, settings, params["study"], seed, prepared, teacher, place_of(params, out).views)
-        network, _, _, resume = xmodel.pretrain(*arguments, f"study-{name}-{seed}")
+        finetune.scratch(student, place.split(data["train"]).classes, seed, path)
+    elif name in ("lidar-ssl", "xmodel"):
+        if name == "lidar-ssl":
+            network, _, resume = lidar_ssl.pretrain(*arguments, label)
+        else:
+            network, heads, _, resume = xmodel.pretrain(*arguments, params["study"], place.views, label)
+            fused.save_fusion(heads.fusion, path)
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
     else:
-        distill.distill(*arguments, path, f"study-{name}-{seed}")
+        distill.distill(*arguments, path, label)
     return path
 
 
+def fused_of(params, cell, out):
+    """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
+    study, place, frames = params["study"], place_of(params, out), frames_of(params, cell, out)
+    init, settings, rate = initial(params, cell, out), params["finetune"], study["lr"]["fused"]
+    shown = {key: value for key, value in settings.items() if key not in ("lr", "save_every", "shown")}
+    facts = [frames, init.name, params["student"], shown, study["views"], study["fused"], rate, cell.seed]
+    facts += [
+        place.split(params["data"]["train"]).digest,
+        place.gathered(params["data"]["train"]).digest,
+        native.has_half(),
+    ]
+    key = digest(facts, *(xkd.ROOT / "xkd" / name for name in unlabelled.CODE))[:16]
+    path = xkd.ROOT / out / "study" / f"fused-{cell.fraction:g}-{cell.seed}-{key}"
+    if not path.exists():
+        label = f"study-fused-{cell.fraction:g}-{cell.seed}"
+        network, _, resume = unlabelled.train_fused(
+            place, frames, init, params["student"], settings, study, rate, cell.seed, label
+        )
+        fused.save(network, path, fraction=cell.fraction, seed=cell.seed)
+        resume.unlink(missing_ok=True)
+    return fused.load(path, device()), path
+
+
 def train(params, cell, out):
-    """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and `counts`, see `count`."""
-    place, student, study = place_of(params, out), params["student"], params["study"]
-    data, settings, row, seed = params["data"], params["finetune"], cell.row, cell.seed
-    train_set, validation = place.split(data["train"]), place.split(data["validation"])
-    own = finetune.labelled(train_set, data["tuning"])
-    frames = [own[k] for k in subset([train_set.scenes[i] for i in own], cell.fraction, seed)]
-    init = initial(params, cell, out)
-    label = f"study-{cell.block}-{row}-{cell.fraction:g}-{seed}"
-    rate = None if row == "teacher-probe" else study["lr"]["fused" if row == "fused" else START.get(row, row)]
-    count = finetune.steps(len(frames), settings)
+    """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and what `xkd.study_count.write` adds."""
+    made, kind, place = made_of(params, cell, out), kind_of(cell), place_of(params, out)
+    data, student, settings, study, seed = (*(params[n] for n in ("data", "student", "finetune", "study")), cell.seed)
+    validation, frames, rate = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
-    arguments = (student, settings, study, rate, seed, label)
-    if row == "teacher-probe":
-        guesses, steps = teacher_probe(place, frames, seed), 0
-    elif row == "fused":
-        network, losses, resume = unlabelled.train_fused(place, frames, init, *arguments)
-        network.eval()
+    count, resume, said = finetune.steps(len(frames), settings), None, None
+    arguments = (
+        initial(params, cell, out),
+        student,
+        settings,
+        study,
+        rate,
+        seed,
+        f"study-{cell.block}-{cell.row}-{cell.fraction:g}-{seed}",
+    )
+    if kind == "probe":
+        guesses, count = teacher_probe(place, frames, seed), 0
+    elif kind == "fused":
+        network, _ = fused_of(params, cell, out)
         guesses = {i: mixed.whole(network, seen, i).argmax(1).numpy() for i in range(len(validation))}
     else:
-        if cell.block == "pretraining":
-            factor = 2 if row == "scratch-long" else 1
-            longer = settings | {"steps": {"base": factor * count, "per_frame": 0, "most": factor * count}}
-            network, losses, resume = finetune.train(train_set, frames, init, student, longer, rate, seed, label)
-        elif row == "xmodel":
-            network, losses, resume = taught(place, frames, init, arguments, study["lr"]["fused"], out)
+        if kind == "labels":
+            count *= 2 if cell.row == "scratch-long" else 1
+            init, label, longer = (
+                arguments[0],
+                arguments[-1],
+                settings | {"steps": {"base": count, "per_frame": 0, "most": count}},
+            )
+            network, _, resume = finetune.train(
+                place.split(data["train"]), frames, init, student, longer, rate, seed, label
+            )
+        elif kind == "taught":
+            network, resume, said = taught(params, cell, out, frames, arguments)
         else:
-            network, losses, resume = self_training.train(place, frames, init, *arguments)
+            network, _, resume = self_training.train(place, frames, *arguments)
         guesses = dict(predict(network, validation))
-    if row != "teacher-probe":
-        steps = len(losses)
-    result = {"miou": None, "fraction": cell.fraction, "init": row, "block": cell.block, "seed": seed, "lr": rate}
-    result |= {
-        "objective": START.get(row, row),
-        "frames": len(frames),
-        "steps": steps,
-        "made_of": made_of(params, cell, out),
+    result = {
+        "fraction": cell.fraction,
+        "init": cell.row,
+        "block": cell.block,
+        "seed": seed,
+        "lr": rate,
+        "made_of": made,
     }
-    write(cell, result, validation, seen, guesses)
-    if row != "teacher-probe":
+    result |= {"objective": START.get(cell.row, cell.row), "frames": len(frames), "steps": count}
+    if made != made_of(params, cell, out):
+        raise XkdError(
+            f"{cell.file.name}: the code or the data of the study changed while it was trained; run it again."
+        )
+    write(cell.file, result, validation, seen, guesses)
+    if resume:
         resume.unlink(missing_ok=True)
+    if said:
+        shutil.rmtree(said)
     return result
 
 
-def taught(place, frames, init, arguments, rate, out):
-    """The student of `xmodel`: a fused network learns from the labelled frames, its predictions of all others teach the student."""
-    student, settings, study, own_rate, seed, label = arguments
-    network, _, state = unlabelled.train_fused(
-        place, frames, init, student, settings, study, rate, seed, f"{label}-fused"
-    )
-    folder = state.parent / "predictions"
+def taught(params, cell, out, frames, arguments):
+    """The student of `xmodel`, which the fused network's predictions of all frames that are not labelled teach; the file of its state, and
+    the folder of the predictions, a third of a gigabyte on the default data: both are for the caller to remove."""
+    place = place_of(params, out)
+    network, path = fused_of(params, cell, out)
+    folder = path.with_name(f"{path.name}-{digest(place.facts(frames))[:16]}")
     if not folder.exists():
         unlabelled.predict(network, place, frames, folder)
-    found = unlabelled.train_student(place, frames, folder, init, student, settings, study, own_rate, seed, label)
-    state.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    return found
+    network, _, resume = unlabelled.train_student(place, frames, folder, *arguments)
+    return network, resume, folder
 
 
 def teacher_probe(place, frames, seed, points=2000):
@@ -155,61 +233,7 @@ def teacher_probe(place, frames, seed, points=2000):
         return prepared, features
 
     prepared, features = embed(place.data["train"])
+    torch.set_num_threads(1)
     guess = probe.linear(*probe.drawn(prepared, frames, features, points, seed), len(prepared.classes))
     validation, features = embed(place.data["validation"])
     return {i: guess(features(i)).numpy() for i in range(len(validation))}
-
-
-def write(cell, result, validation, seen, guesses):
-    """A cell's file, whole: its numbers and, packed, the counts they come from (`unpacked`)."""
-    if not validation.labelled:
-        raise XkdError(f"{validation.path}: this split has no labels to evaluate on.")
-    total, streets = tally(validation, guesses)
-    score = iou(total.sum(0))
-    values = [None if np.isnan(v) else round(100 * float(v), 4) for v in score]
-    result |= {"miou": round(100 * float(np.nanmean(score)), 4), "streets": streets}
-    result |= {"iou": dict(zip(validation.classes, values, strict=True))}
-    result |= {"counts": packed(count(validation, seen, guesses, total))}
-    write_json(cell.file, result)
-
-
-def packed(counts):
-    """{name: int32 array} -> {name: [shape, text]}: a file of a cell is a tenth of what the numbers would be, and has them all."""
-    return {
-        name: [list(array.shape), base64.b64encode(zlib.compress(array.astype("<i4").tobytes(), 9)).decode()]
-        for name, array in counts.items()
-    }
-
-
-def unpacked(counts):
-    """What `packed` was given."""
-    return {
-        name: np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i4").reshape(shape)
-        for name, (shape, text) in counts.items()
-    }
-
-
-def count(validation, seen, guesses, total):
-    """{streets (S, C, 3), distance (D, C, 3), coverage (2, C, 3)} int32: hits, misses and false alarms of each class, by street, by
-    `DISTANCES` and by whether an image of the point's own sweep shows it (0: none does)."""
-    classes = len(validation.classes)
-    distance, coverage = (
-        np.zeros((len(DISTANCES), classes, classes), np.int64),
-        np.zeros((2, classes, classes), np.int64),
-    )
-    for i, guess in guesses.items():
-        true, points = np.asarray(validation.labels(i)), validation.points(i)
-        known = true >= 0
-        pair = true[known].astype(np.int64) * classes + guess[known]
-        far = np.digitize(np.hypot(points[known, 0], points[known, 1]), DISTANCES) - 1
-        shown = np.zeros(len(points), bool)
-        shown[seen.views.views(i, reach=0)[0]] = True
-        for table, bins in ((distance, far), (coverage, shown[known].astype(int))):
-            table += np.bincount(bins * classes**2 + pair, minlength=table.size).reshape(table.shape)
-    return {name: three(table) for name, table in (("streets", total), ("distance", distance), ("coverage", coverage))}
-
-
-def three(confusion):
-    """(..., C, C) counts, rows truth -> (..., C, 3) int32 hits, misses, false alarms."""
-    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return np.stack([hit, confusion.sum(-1) - hit, confusion.sum(-2) - hit], -1).astype(np.int32)

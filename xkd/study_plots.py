@@ -4,21 +4,36 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from xkd import study_report
-from xkd.palette import share, styles
+from xkd.palette import NAMED, Style, share
 from xkd.plots import look
+
+OURS = Style("xmodel", "#0072B2", ("s", "square"), ("-", "solid"))
+OTHERS = {
+    "cosine": "square-open",
+    "ppkt": "circle-open",
+    "superpixel": "diamond-open",
+    "tolerant": "cross-open",
+    "relational": "x-open",
+}
+STYLES = (
+    NAMED
+    | {"xmodel": OURS}
+    | {name: Style(name, "#56606b", ("o", marker), ("-", "solid")) for name, marker in OTHERS.items()}
+)
+"""The objectives of others share one colour and differ in their markers, so that a row looks the same in every figure."""
 
 
 def gains(table, title):
     """Paired gains of a block's rows over the strongest LiDAR-only row, with their 95 % intervals, by share of the labels."""
     known = table[table.difference.notna()]
     rows, fractions = list(dict.fromkeys(known.row)), sorted(known.fraction.unique())
-    figure, looks = go.Figure(), styles(rows)
+    figure, looks = go.Figure(), STYLES
     for k, row in enumerate(rows):
         mine, style = known[known.row == row], looks[row]
         x = [fractions.index(f) + 0.6 * ((k + 0.5) / len(rows) - 0.5) for f in mine.fraction]
         bars = {"array": mine.high - mine.difference, "arrayminus": mine.difference - mine.low}
         text = [f"{d:+.2f} [{a:+.2f}, {b:+.2f}] over {base}, n = {n}" for d, a, b, base, n in zip(
-            mine.difference, mine.low, mine.high, mine.baseline, mine.n, strict=True)]  # fmt: skip
+            mine.difference, mine.low, mine.high, mine.baseline, mine.pairs, strict=True)]  # fmt: skip
         figure.add_scatter(
             x=x, y=mine.difference, mode="markers", name=style.name, error_y={**bars, "thickness": 2, "width": 0},
             marker={"symbol": style.marker[1], "size": 9, "color": style.colour}, hovertext=text, hoverinfo="name+text",

@@ -9,18 +9,20 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import LIDAR_ONLY, METRICS, ROWS
-from xkd.study_cell import DISTANCES, unpacked
+from xkd.study import LIDAR_ONLY, METRICS, ROWS, cells, done
+from xkd.study_count import DISTANCES, unpacked
 
 
 @dataclass
 class Study:
     """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr); `counts` {(block, row,
-    fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`."""
+    fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
+    because they are of other parameters, code or data than these."""
 
     table: pd.DataFrame
     counts: dict
     classes: list
+    stale: int = 0
 
     def seeds(self, fraction, *rows):
         """The seeds for which every one of the rows (block, row) is there at this fraction: what can be paired."""
@@ -36,11 +38,12 @@ class Study:
         return np.stack([self.counts[*row, fraction, seed][name] for seed in seeds])
 
 
-def collect(folder=METRICS):
-    """`Study` of all cells under `folder`. Errors: none at all; cells of other classes or streets than the first; a score that its counts
-    do not give."""
-    folder = xkd.ROOT / folder
-    files = [file for block in ROWS for file in sorted((folder / block).glob("*.json"))]
+def collect(params, out="out", folder=METRICS):
+    """`Study` of the cells of params.study that are there and of these parameters, this code and these data. Errors: none at all; cells of
+    other classes or streets than the first; a score that its counts do not give."""
+    wanted = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
+    there = [cell for cell in wanted if cell.file.is_file()]
+    files = [cell.file for cell in there if done(params, cell, out)]
     lines, counts, first = [], {}, None
     for file in files:
         cell = read_json(file)
@@ -55,8 +58,9 @@ def collect(folder=METRICS):
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
         counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
     if not lines:
-        raise XkdError(f"{folder}: holds no cell of the study; run it first (make study).")
-    return Study(pd.DataFrame(lines), counts, first[1])
+        left = f" but {len(there)} of other parameters, code or data" if there else ""
+        raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
+    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files))
 
 
 def iou(counts):
@@ -87,7 +91,7 @@ def table(study, block, draws=1000, seed=0):
             a, b = (study.stack("streets", fraction, which, seeds) for which in (own, baseline))
             gains[fraction] = np.nanmean(iou(a.sum(1)), 1) - np.nanmean(iou(b.sum(1)), 1)
             variances[fraction] = _street_variance(a, b, np.random.default_rng(seed), draws)
-            against[fraction] = baseline[1]
+            against[fraction] = " ".join(baseline)
         found = statistics.paired(gains, variances) if gains else pd.DataFrame()
         for fraction in fractions:
             scores = study.table[
@@ -96,11 +100,10 @@ def table(study, block, draws=1000, seed=0):
             if not len(scores):
                 continue
             line = {"row": row, "fraction": fraction, "mean": scores.mean(), "sd": scores.std(ddof=1), "n": len(scores)}
-            line |= {"baseline": against.get(fraction, ""), "difference": None, "low": None, "high": None}
+            line |= {"baseline": against.get(fraction, ""), "difference": None, "low": None, "high": None, "pairs": 0}
             if fraction in gains:
-                line |= dict(
-                    zip(("difference", "low", "high"), found.loc[fraction, ["mean", "low", "high"]], strict=True)
-                )
+                mean, low, high, pairs = found.loc[fraction, ["mean", "low", "high", "n"]]
+                line |= {"difference": mean, "low": low, "high": high, "pairs": int(pairs)}
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -120,8 +123,10 @@ def where(study, row, baseline, fraction, kind):
     seeds = study.seeds(fraction, row, baseline)
     names = [f"{a}-{b} m" for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)] + [f"{DISTANCES[-1]} m and more"]
     names = names if kind == "distance" else ["in no image", "in an image"]
-    a, b = (statistics.nanmean(iou(study.stack(kind, fraction, which, seeds))) for which in (row, baseline))
-    return pd.Series((a - b).mean(0), names)
+    a, b = (study.stack(kind, fraction, which, seeds) for which in (row, baseline))
+    there = a[..., :2].sum(-1) > 0  # a class that is not in a bin counts for neither
+    gains = np.where(there, iou(a) - iou(b), np.nan)
+    return pd.Series(statistics.nanmean(gains).mean(0), names)
 
 
 def by_class(study, row, baseline, fraction):

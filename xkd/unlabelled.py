@@ -35,6 +35,10 @@ class Place:
     def gathered(self, name):
         return Gathered(self.views, name)
 
+    def facts(self, frames):
+        """What the unlabelled frames are when `frames` are labelled: [split, its digest, its frames]."""
+        return [[name, self.split(name).digest, own] for name, own in self.unlabelled(frames)]
+
     def unlabelled(self, frames):
         """[(split, its frames)] that are not labelled when `frames` of the training split are: the others of its streets, but for the
         tuning streets, and all of the unlabelled splits."""
@@ -118,7 +122,16 @@ def _student(place, frames, predictions, init, student, settings, study, lr, see
     network = students.build(student | {"classes": train.classes}, seed + 1000)
     students.start_from(network, init)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    facts = ["student", student, settings, study, seed, list(map(int, frames)), train.digest]
+    facts = [
+        "student",
+        student,
+        settings,
+        study["mixing"],
+        seed,
+        list(map(int, frames)),
+        train.digest,
+        place.facts(frames),
+    ]
     resume = state_file(facts, init, *files)
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 

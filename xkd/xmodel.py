@@ -1,4 +1,4 @@
-"""`xmodel`, ours: one backbone learns from pixels, superpixels and a fusion encoder that is kept consistent over all views of a point."""
+"""`xmodel`, ours: a backbone learns from pixels or superpixels, and from a fusion encoder that is kept consistent over all views."""
 
 from dataclasses import dataclass
 
@@ -36,8 +36,10 @@ class Batch:
 
 
 class Heads(nn.Module):
-    """What is thrown away after pretraining but for the fusion encoder: student (P, C) -> teacher's features (P, D); the fusion encoder;
-    unified (P, width) -> a view's values (P, channels); student (P, C) -> unified (P, width)."""
+    """What teaches the student and is then thrown away, but for the fusion encoder, which the fused network starts from.
+
+    pixel: student (P, C) -> teacher's features (P, D); view: unified (P, width) -> a view's values (P, channels); unify: student (P, C)
+    -> unified (P, width)."""
 
     def __init__(self, inputs, hidden, outputs, channels, width, heads):
         super().__init__()
@@ -79,7 +81,7 @@ def batch(pool, gathered, indices, student, settings, hold, reach, rng):
     for s, i in (pool.index[k] for k in indices):
         prepared, teacher = pool.splits[s]
         point, superpixel, features = teacher.pairs(i)
-        kept = crop(prepared.points(i), settings["crop"], rng, point)
+        kept = crop(prepared.points(i), settings["crop"], rng, point if len(point) else None)
         place = np.full(len(prepared.points(i)), -1)
         place[kept] = np.arange(first, first + len(kept))
         inside, means = place[point] >= 0, teacher.superpixels(i)
@@ -105,15 +107,15 @@ def batch(pool, gathered, indices, student, settings, hold, reach, rng):
     return Batch(voxels.only(asked), pairs, seen, torch.from_numpy(rng.random(int(own.sum())) < hold))
 
 
-def pretrain(data, student, settings, study, seed, prepared, teacher, views, label):
+def pretrain(data, student, settings, seed, prepared, teacher, study, views, label):
     """A student that learnt from the frames and in the steps that a distillation of the section distill has. views: folder of `xkd.gather`.
 
     -> (network, heads, losses, the file of the training's state)."""
-    arguments = (data, student, settings, study, seed, prepared, teacher, views, label)
+    arguments = (data, student, settings, seed, prepared, teacher, study, views, label)
     return together(settings["processes"], _train, *arguments)
 
 
-def _train(data, student, settings, study, seed, prepared, teacher, views, label):
+def _train(data, student, settings, seed, prepared, teacher, study, views, label):
     pool = Pool(data, settings, prepared, teacher)
     gathered = [Gathered(views, name) for name in (data["train"], *data["unlabelled"])]
     network = students.build(student | {"classes": pool.classes}, seed)
@@ -131,7 +133,10 @@ def _train(data, student, settings, study, seed, prepared, teacher, views, label
     def loss_of(made):
         made = made.to(device())
         found = terms(network.features(made.voxels), heads, made, settings["temperature"], ours)
-        return sum(ours[name] * value for name, value in found.items())
+        # Nothing to learn from: no gradient, and no error.
+        return sum(
+            (ours[name] * value for name, value in found.items()), 0 * sum(p.sum() for p in heads.view.parameters())
+        )
 
     facts = ["xmodel", student, settings, study["views"], ours, sizes, seed, pool.digest, pool.index, native.has_half()]
     facts += [split.digest for split in gathered]
