@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,9 +122,14 @@ def run(params, block, row, out="out", folder=METRICS):
     if left:
         workers = 1 if torch.cuda.is_available() else max(1, cores() // params["finetune"]["processes"])
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
-            starts = {cell.seed: cell for cell in left}.values()
-            list(pool.map(initial, *zip(*((params, cell, out) for cell in starts), strict=True)))
-            ready = pool.map(train, *zip(*((params, cell, out) for cell in left), strict=True))
-            list(progress(ready, f"study-{block}-{row}", len(left)))
+        starts = {cell.seed: cell for cell in left}.values()
+        try:
+            with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
+                list(pool.map(initial, *zip(*((params, cell, out) for cell in starts), strict=True)))
+                ready = pool.map(train, *zip(*((params, cell, out) for cell in left), strict=True))
+                list(progress(ready, f"study-{block}-{row}", len(left)))
+        except BrokenProcessPool:
+            raise XkdError(
+                f"study {block} {row}: a process was killed, most often for want of memory; run it again, it goes on."
+            ) from None
     return [read_json(cell.file) for cell in wanted]
