@@ -240,3 +240,20 @@ def test_no_camera_at_all(place, settings, init):
         len(source.prepared.classes),
     )
     assert not torch.equal(logits, mixed.whole(network, source, 0))
+
+
+@pytest.mark.parametrize("function", [mixed.batch, self_training.batch])
+def test_unlabelled_crops_are_drawn_anywhere(place, settings, function):
+    """Only crops of labelled frames are drawn around a class, whoever says what the others are."""
+    asked = {True: [], False: []}
+
+    class Asked(Draw):
+        def __call__(self, balanced, rng):
+            asked[self.sources[0].hidden].append(balanced)
+            return super().__call__(balanced, rng)
+
+    train = place.split("train")
+    draws = [Asked([Source(train)], [(0, 0)]), Asked([Source(train, hidden=True)], [(0, 1)])]
+    for step in range(8):
+        function(draws, 0.5, *settings, np.random.default_rng(step))
+    assert set(asked[True]) == {0.0} and set(asked[False]) == {settings[1]["balanced"]}

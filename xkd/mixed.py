@@ -94,11 +94,13 @@ class Draw:
 
 def batch(draws, share, student, settings, rng, dark=0.0, reach=None):
     """Crops -> `Batch`. draws: `Draw`s of labelled frames and, where share > 0, of predicted ones, which each crop is of with probability
-    `share`. dark: probability that a crop, and beside that each camera of it, gives no images."""
+    `share`. Labelled crops show a class, all classes alike, with probability settings.balanced; predicted ones any place, as in
+    `xkd.self_training`. dark: probability that a crop, and beside that each camera of it, gives no images."""
     scans, targets, weights, seen, first = [], [], [], [], 0
     for _ in range(settings["batch"]):
-        draw = draws[int(rng.random() < share)]
-        s, i, around = draw(settings["balanced"], rng)
+        which = int(rng.random() < share)
+        draw = draws[which]
+        s, i, around = draw(0.0 if which else settings["balanced"], rng)
         source = draw.sources[s]
         points = source.prepared.points(i)
         kept = crop(points, settings["crop"], rng, around)

@@ -62,7 +62,7 @@ def batch(draws, rate, student, settings, rng):
     for _ in range(settings["batch"]):
         which = int(rng.random() < rate)
         draw = draws[which]
-        s, i, around = draw(settings["balanced"], rng)
+        s, i, around = draw(0.0 if which else settings["balanced"], rng)
         source = draw.sources[s]
         points, intensity = source.prepared.points(i), source.prepared.intensity(i)
         kept = crop(points, settings["crop"], rng, around)
