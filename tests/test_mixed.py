@@ -242,18 +242,11 @@ def test_no_camera_at_all(place, settings, init):
     assert not torch.equal(logits, mixed.whole(network, source, 0))
 
 
-@pytest.mark.parametrize("function", [mixed.batch, self_training.batch])
-def test_unlabelled_crops_are_drawn_anywhere(place, settings, function):
-    """Only crops of labelled frames are drawn around a class, whoever says what the others are."""
-    asked = {True: [], False: []}
-
-    class Asked(Draw):
-        def __call__(self, balanced, rng):
-            asked[self.sources[0].hidden].append(balanced)
-            return super().__call__(balanced, rng)
-
+def test_crops_are_drawn_around_labels_alone(place):
+    """Neither what a network predicts nor a hidden label says where a crop is taken."""
     train = place.split("train")
-    draws = [Asked([Source(train)], [(0, 0)]), Asked([Source(train, hidden=True)], [(0, 1)])]
-    for step in range(8):
-        function(draws, 0.5, *settings, np.random.default_rng(step))
-    assert set(asked[True]) == {0.0} and set(asked[False]) == {settings[1]["balanced"]}
+    said = np.full((int(Source(train).offsets[-1]), len(train.classes)), 1.0, np.float16)
+    for source in (Source(train, predicted=said), Source(train, hidden=True)):
+        assert {Draw([source], [(0, 1)])(1.0, np.random.default_rng(k))[2] for k in range(4)} == {None}
+    labelled = Draw([Source(train)], [(0, 1)])(1.0, np.random.default_rng(0))
+    assert len(set(train.labels(1)[labelled[2]])) == 1

@@ -46,9 +46,9 @@ def reduction(features, channels, whiten):
     divided by the root of its eigenvalue plus `whiten`. `features`: a split of out/teacher. Errors: more directions than channels."""
     about = read_json(features / "features.json")
     values, vectors = np.linalg.eigh(np.load(features / "correlation.npy"))
-    if not 1 <= channels <= len(values):
+    if not isinstance(channels, int) or not 1 <= channels <= len(values):
         raise XkdError(
-            f"params.yaml: study.views.channels is {channels}; the teacher in {features.parent} has {len(values)}."
+            f"params.yaml: study.views.channels is {channels!r}; the teacher in {features.parent} has {len(values)}."
         )
     values, vectors = values[::-1][:channels], vectors[:, ::-1][:, :channels]
     # An eigenvector's sign is the machine's; its largest part is taken to be positive.
@@ -111,7 +111,7 @@ class Gathered:
     def __init__(self, path, split):
         self.path = Path(path) / split
         about = read_json(self.path / "views.json")
-        self.channels, self.digest, self.reach = about["channels"], about["digest"], about["reach"]
+        self.channels, self.digest = about["channels"], about["digest"]
         self._offsets = np.load(self.path / "offsets.npy")
         total = int(self._offsets[-1])
         shapes = {"values": (np.float16, (total, self.channels))} | {n: (k, (total,)) for n, k in FIELDS.items()}

@@ -14,7 +14,7 @@ from xkd.prepared import Prepared
 from xkd.sparse import Voxels, collate
 
 SURE = 0.5
-"""The least probability with which a prediction counts as a class: where a crop is drawn around one, and in Lovasz-softmax."""
+"""The least weight with which a point counts in Lovasz-softmax: of a prediction, its largest probability."""
 
 
 @dataclass
@@ -47,12 +47,9 @@ class Source:
         return values, (labels >= 0).astype(np.float32)
 
     def classes(self, i):
-        """(N,) class ids of frame i, -1 where there is none or the prediction is not sure."""
-        if self.predicted is None:
-            labels = np.asarray(self.prepared.labels(i))
-            return np.full_like(labels, -1) if self.hidden else labels
-        values = self.predicted[self.rows(i)]
-        return np.where(values.max(1) >= SURE, values.argmax(1), -1)
+        """(N,) labels of frame i that may be known, -1 where there is none."""
+        labels = np.asarray(self.prepared.labels(i))
+        return labels if self.predicted is None and not self.hidden else np.full_like(labels, -1)
 
 
 @dataclass
@@ -84,7 +81,7 @@ class Draw:
         self.holders = dict(sorted(self.holders.items()))
 
     def __call__(self, balanced, rng):
-        """(source, i, indices of points that the crop may be centred on or None)."""
+        """(source, i, indices of points that the crop may be centred on, None for any); frames without labels are drawn evenly."""
         if rng.random() >= balanced or not self.holders:
             return *self.frames[rng.integers(len(self.frames))], None
         wanted = list(self.holders)[rng.integers(len(self.holders))]
@@ -94,13 +91,13 @@ class Draw:
 
 def batch(draws, share, student, settings, rng, dark=0.0, reach=None):
     """Crops -> `Batch`. draws: `Draw`s of labelled frames and, where share > 0, of predicted ones, which each crop is of with probability
-    `share`. Labelled crops show a class, all classes alike, with probability settings.balanced; predicted ones any place, as in
-    `xkd.self_training`. dark: probability that a crop, and beside that each camera of it, gives no images."""
+    `share`. Labelled crops show a class, all classes alike, with probability settings.balanced; predicted ones, whose classes are not
+    known, any place. dark: probability that a crop, and beside that each camera of it, gives no images."""
     scans, targets, weights, seen, first = [], [], [], [], 0
     for _ in range(settings["batch"]):
         which = int(rng.random() < share)
         draw = draws[which]
-        s, i, around = draw(0.0 if which else settings["balanced"], rng)
+        s, i, around = draw(settings["balanced"], rng)
         source = draw.sources[s]
         points = source.prepared.points(i)
         kept = crop(points, settings["crop"], rng, around)

@@ -8,15 +8,13 @@ import torch
 from torch import nn
 
 import xkd
-from xkd import finetune, mixed
-from xkd import student as students
+from xkd import mixed
 from xkd.augment import augment, crop
-from xkd.errors import XkdError
 from xkd.mixed import Batch, Draw, Source
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels, collate
 from xkd.train import fit
-from xkd.unlabelled import state_file
+from xkd.unlabelled import begin, everything, state_file
 
 
 class Averaged(nn.Module):
@@ -62,7 +60,7 @@ def batch(draws, rate, student, settings, rng):
     for _ in range(settings["batch"]):
         which = int(rng.random() < rate)
         draw = draws[which]
-        s, i, around = draw(0.0 if which else settings["balanced"], rng)
+        s, i, around = draw(settings["balanced"], rng)
         source = draw.sources[s]
         points, intensity = source.prepared.points(i), source.prepared.intensity(i)
         kept = crop(points, settings["crop"], rng, around)
@@ -99,27 +97,9 @@ def train(place, frames, init, student, settings, study, lr, seed, label):
 
 
 def _train(place, frames, init, student, settings, study, lr, seed, label):
-    train = place.split(place.data["train"])
-    parts = place.unlabelled(frames)
-    if not parts:
-        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
-    others = [(s, i) for s, (_, own) in enumerate(parts) for i in own]
-    sources = [Source(place.split(name), hidden=True) for name, _ in parts]
-    draws = [Draw([Source(train)], [(0, i) for i in frames]), Draw(sources, others)]
-    network = students.build(student | {"classes": train.classes}, seed + 1000)
-    students.start_from(network, init)
-    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    facts = [
-        "self",
-        student,
-        settings,
-        study["mixing"],
-        seed,
-        list(map(int, frames)),
-        train.digest,
-        place.facts(frames),
-    ]
-    resume = state_file(facts, init, xkd.ROOT / "xkd" / "self_training.py")
+    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, study, lr, seed)
+    draws = [labelled, Draw([Source(place.split(name), hidden=True) for name, _ in parts], everything(parts))]
+    resume = state_file(["self", *facts], init, xkd.ROOT / "xkd" / "self_training.py")
     both = Averaged(network, study["mixing"]["momentum"]).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 

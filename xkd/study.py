@@ -79,9 +79,10 @@ def check(params):
         for key, value in section.items():
             check_limits(f"{where}.{key}", "lr" if name == "lr" else key, value)
             low, high = OWN.get(key, (-np.inf, np.inf))
-            if key in OWN and not (isinstance(value, int | float) and low <= value <= high):
+            kind, words = (int, "a whole number") if key in WHOLE else (int | float, "a number")
+            if key in OWN and (isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high):
                 raise XkdError(
-                    f"params.yaml: {where}.{key} is {value!r}; it has to be a number from {low:g} to {high:g}."
+                    f"params.yaml: {where}.{key} is {value!r}; it has to be {words} from {low:g} to {high:g}."
                 )
     for fraction in study["fractions"]:
         check_fraction(fraction)

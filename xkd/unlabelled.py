@@ -69,17 +69,10 @@ def _fused(place, frames, init, student, settings, study, lr, seed, label):
     fused.start_from(network, init)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
     draws = [Draw([source], [(0, i) for i in frames])]
-    facts = [
-        "fused",
-        student,
-        settings,
-        study,
-        seed,
-        list(map(int, frames)),
-        source.prepared.digest,
-        source.views.digest,
-    ]
-    resume = state_file(facts, init)
+    facts = ["fused", student, settings, sizes, study["views"], seed, list(map(int, frames))]
+    facts += [source.prepared.digest, source.views.digest]
+    encoder = fused.beside(init)
+    resume = state_file(facts, init, *[encoder] * encoder.exists())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
@@ -88,13 +81,13 @@ def _fused(place, frames, init, student, settings, study, lr, seed, label):
     return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
 
 
-def predict(network, place, frames, folder, fusing=True):
-    """What a network makes of the frames that are not labelled when `frames` are: `folder`/<split>.npy, (points of the split, C) float16
-    probabilities, zero for the frames it was not asked for."""
+def predict(network, place, frames, folder):
+    """What a fused network makes of the frames that are not labelled when `frames` are: `folder`/<split>.npy, (points of the split, C)
+    float16 probabilities, zero for the frames it was not asked for."""
     network.eval()
     with atomic(folder, folder=True) as written:
         for name, own in place.unlabelled(frames):
-            source = Source(place.split(name), place.gathered(name) if fusing else None)
+            source = Source(place.split(name), place.gathered(name))
             shape = (int(source.offsets[-1]), len(source.prepared.classes))
             array = open_memmap(written / f"{name}.npy", "w+", np.float16, shape)
             for i in progress(own, f"predict-{name}", len(own)):
@@ -111,34 +104,35 @@ def train_student(place, frames, predictions, init, student, settings, study, lr
 
 
 def _student(place, frames, predictions, init, student, settings, study, lr, seed, label):
-    train = place.split(place.data["train"])
-    parts = place.unlabelled(frames)
-    if not parts:
-        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
+    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, study, lr, seed)
     files = [predictions / f"{name}.npy" for name, _ in parts]
     taught = [Source(place.split(name), None, np.load(file, "r")) for (name, _), file in zip(parts, files, strict=True)]
-    others = [(s, i) for s, (_, own) in enumerate(parts) for i in own]
-    draws = [Draw([Source(train)], [(0, i) for i in frames]), Draw(taught, others)]
-    network = students.build(student | {"classes": train.classes}, seed + 1000)
-    students.start_from(network, init)
-    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    facts = [
-        "student",
-        student,
-        settings,
-        study["mixing"],
-        seed,
-        list(map(int, frames)),
-        train.digest,
-        place.facts(frames),
-    ]
-    resume = state_file(facts, init, *files)
+    draws = [labelled, Draw(taught, everything(parts))]
+    resume = state_file(["student", *facts], init, *files)
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
         return mixed.batch(draws, study["mixing"]["share"], student, own, _generator(seed, step))
 
     return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
+
+
+def begin(place, frames, init, student, settings, study, lr, seed):
+    """What every way to learn from unlabelled frames begins with: the student of `init`, the settings with its rate and steps, what its
+    state hangs on, the `Draw` of the labelled frames, and the unlabelled ones [(split, its frames)]. Errors: there is none of these."""
+    train, parts = place.split(place.data["train"]), place.unlabelled(frames)
+    if not parts:
+        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
+    network = students.build(student | {"classes": train.classes}, seed + 1000)
+    students.start_from(network, init)
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
+    facts = [student, settings, study["mixing"], seed, list(map(int, frames)), train.digest, place.facts(frames)]
+    return network, settings, facts, Draw([Source(train)], [(0, i) for i in frames]), parts
+
+
+def everything(parts):
+    """[(split, its frames)] -> [(place of the split, frame)]."""
+    return [(s, i) for s, (_, own) in enumerate(parts) for i in own]
 
 
 def _loss(network, settings):
