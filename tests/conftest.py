@@ -51,5 +51,5 @@ def gathered(made, stages, tmp_path_factory):
     sections = profile("smoke")
     data, out = sections["data"] | {"root": str(made / "nuscenes")}, tmp_path_factory.mktemp("views")
     teacher = gather.opened(sections["teacher"], stages / "teacher")
-    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["study"]["views"], out)
+    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["views"], out)
     return out

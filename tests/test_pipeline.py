@@ -90,6 +90,14 @@ def test_a_cell_depends_on_every_number_but_the_other_inits():
     listed = {param for param in STAGES["finetune"]["params"] if param.startswith("finetune.")}
     keys = set(params.read()["finetune"])
     assert listed == {f"finetune.{key}" for key in keys - {"lr"}} | {"finetune.lr.${item.init}"}
+    listed = {param for param in STAGES["xmodel"]["params"] if param.startswith("finetune.")}
+    assert listed == {f"finetune.{key}" for key in keys - {"lr"}} | {"finetune.lr.xmodel"}
+
+
+def test_views_depend_on_what_gathers_them():
+    stage = STAGES["views"]
+    assert {dep for dep in stage["deps"] if dep.endswith(".py")} == closure(ast.parse("import xkd.gather"))
+    assert stage["params"] == ["data", "teacher", "views"]  # all that xkd.gather.main reads
 
 
 def test_every_class_fact_is_a_dep():

@@ -65,26 +65,28 @@ def test_the_curve_shows_means_runs_and_intervals(summary):
 
 def test_the_static_curve_shows_the_same(summary):
     upper, lower = figures.curve(summary).axes
-    for line, style, init in zip(upper.lines, (palette.SCRATCH, palette.DISTILLED), summary["inits"], strict=True):
+    looks = palette.styles(summary["inits"]).values()
+    assert list(looks)[:2] == [palette.SCRATCH, palette.DISTILLED]
+    for line, style, init in zip(upper.lines, looks, summary["inits"], strict=True):
         assert line.get_ydata().tolist() == [row["mean"] for row in summary["scores"] if row["init"] == init]
         assert to_hex(line.get_color()).upper() == style.colour and line.get_label() == style.name
     assert [text.get_text() for text in lower.texts] == [
-        f"{r['mean']:+.1f}" for r in summary["differences"]["distilled"]
+        f"{r['mean']:+.1f}" for rows in summary["differences"].values() for r in rows
     ]
     assert all(axis.get_ylabel() for axis in (upper, lower)) and "frames" in lower.get_xlabel()
 
 
-def test_bars_by_class_have_the_data_sets_colours(cells, summary):
+def test_bars_by_class_have_the_data_sets_colours_and_are_of_our_method(cells, summary):
     figure = plots.gains(summary, cells.colours)
     assert list(figure.data[0].marker.color) == [palette.css(colour) for colour in cells.colours]
-    first = [row["difference"]["distilled"][0]["mean"] for row in summary["classes"]]
+    first = [row["difference"]["xmodel"][0]["mean"] for row in summary["classes"]]
     assert list(figure.data[0].x) == first and len(figure.data) == len(cells.fractions)
 
 
 def test_a_menu_shows_one_confusion_at_a_time(cells):
     figure = plots.confusion(cells)
     buttons = figure.layout.updatemenus[0].buttons
-    assert len(buttons) == len(figure.data) == 6
+    assert len(buttons) == len(figure.data) == 10  # three rows and two differences at two fractions
     assert all(sum(button.args[0]["visible"]) == 1 for button in buttons)
     values = {button.label: trace.z for button, trace in zip(buttons, figure.data, strict=True)}
     assert values["1 %: distilled"].sum(1) == pytest.approx(100, abs=0.5)
@@ -95,7 +97,7 @@ def test_a_menu_shows_one_confusion_at_a_time(cells):
 def test_top_views_colour_each_class_as_the_data_set_does(cells, shown):
     figure = plots.frames(shown, cells.classes, cells.colours)
     truth, *predictions = (trace for trace in figure.data if trace.type == "scattergl")
-    assert len(predictions) == 2
+    assert len(predictions) == 3
     assert truth.x == pytest.approx(-shown[0].points[:, 1], abs=0.01) and truth.y[0] == pytest.approx(
         shown[0].points[0, 0], abs=0.01
     )

@@ -172,7 +172,7 @@ def test_a_tuning_record_of_other_data_does_not_count(built, sections):
 
 def test_a_cell_outside_the_sweep_does_not_count_and_a_missing_one_is_named(trial):
     sweep = {"fractions": [0.1], "inits": ["scratch", "distilled"], "seeds": [0]}
-    assert len(report.collect(trial, "val", sweep).table) == 2
+    assert report.collect(trial, "val", sweep).inits == ["scratch", "distilled", "xmodel"]
     with pytest.raises(XkdError, match="finetune-0.1-scratch-7.json: no such file"):
         report.collect(trial, "val", sweep | {"seeds": [7]})
 

@@ -64,7 +64,7 @@ def test_pipeline_killed_in_mid_training_goes_on_and_then_has_nothing_to_do(chec
     assert "Stage 'teacher' didn't change, skipping" in said and "Running stage 'report'" in said
     assert not list((checkout / "out" / "resume").glob("*/*.pt"))
     names = {path.name for path in (checkout / "out" / "metrics").iterdir()}
-    assert names == {"finetune-1-scratch-0.json", "finetune-1-distilled-0.json"}
+    assert names == {f"finetune-1-{name}-0.json" for name in ("scratch", "distilled", "xmodel")}
     for path in (checkout / "out" / "metrics").iterdir():
         cell = json.loads(path.read_text())
         assert 0 <= cell["miou"] <= 100 and cell["frames"] == 6  # the smoke profile's 3 training streets of 2 frames
@@ -76,7 +76,7 @@ def test_pipeline_killed_in_mid_training_goes_on_and_then_has_nothing_to_do(chec
     assert time.monotonic() - before < 20
 
 
-@pytest.mark.parametrize("stage", ["distill@0", "finetune@1-distilled-0"])
+@pytest.mark.parametrize("stage", ["distill@0", "finetune@1-distilled-0", "xmodel@1-0"])
 def test_a_repeated_stage_leaves_the_same_bytes(checkout, stage):
     """dvc.lock holds the hash of all that a stage writes: metrics, weights, predictions, the executed notebook. The distillation
     in it was killed and went on, and this one runs through."""

@@ -32,10 +32,10 @@ def out(stages, gathered, tmp_path_factory):
 
 CHANGES = {
     "pretraining": [("finetune", "clip", 4.0), ("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
-    "unlabelled": [("finetune", "clip", 4.0), ("data", "unlabelled", []), ("study", "mixing", "share", 0.4)],
-    "xmodel": [("data", "unlabelled", []), ("study", "fused", "dark", 0.5), ("study", "lr", "fused", 0.5)],
-    "fused": [("finetune", "clip", 4.0), ("study", "fused", "dark", 0.5), ("distill", "steps", 5)],
-    "teacher-probe": [("study", "views", "reach", 0)],
+    "unlabelled": [("finetune", "clip", 4.0), ("data", "unlabelled", []), ("mixing", "share", 0.4)],
+    "xmodel": [("data", "unlabelled", []), ("fused", "dark", 0.5), ("study", "lr", "fused", 0.5)],
+    "fused": [("finetune", "clip", 4.0), ("fused", "dark", 0.5), ("distill", "steps", 5)],
+    "teacher-probe": [("views", "reach", 0)],
 }
 """What makes a row's cells those of another study; see `changed`."""
 
@@ -63,16 +63,18 @@ def test_every_row_has_a_rate_and_a_start(params):
 @pytest.mark.parametrize(
     ("where", "value", "said"),
     [
-        (("mixing", "share"), 2, "study.mixing.share is 2"),
-        (("fused", "dark"), -0.1, "study.fused.dark is -0.1"),
-        (("lr", "nothing"), 0.1, "study.lr.nothing is an unknown parameter"),
-        (("views", "channels"), "many", "study.views.channels is 'many'"),
-        (("fractions",), [0], "outside"),
+        (("mixing", "share"), 2, "params.yaml: mixing.share is 2"),
+        (("fused", "dark"), -0.1, "params.yaml: fused.dark is -0.1"),
+        (("study", "lr", "nothing"), 0.1, "study.lr.nothing is an unknown parameter"),
+        (("views", "channels"), "many", "params.yaml: views.channels is 'many'"),
+        (("fused", "steps", "most"), 0, "fused.steps.most is 0"),
+        (("study", "lr", "scratch"), -1, "study.lr.scratch is -1"),
+        (("study", "fractions"), [0], "outside"),
     ],
 )
 def test_a_wrong_parameter_is_named(params, where, value, said):
     changed = copy.deepcopy(params)
-    section = changed["study"]
+    section = changed
     for key in where[:-1]:
         section = section[key]
     section[where[-1]] = value

@@ -68,7 +68,7 @@ def test_no_view_at_all(parts):
 def test_batches_and_training(made, stages, gathered):
     sections = params.profile("smoke")
     data = sections["data"] | {"root": str(made / "nuscenes")}
-    student, settings, study = (sections[name] for name in ("student", "distill", "study"))
+    student, settings = sections["student"], sections["distill"]
     pool = Pool(data, settings, stages / "prepared", stages / "teacher")
     splits = [xmodel.Gathered(gathered, name) for name in (data["train"], *data["unlabelled"])]
     for hold, expected in ((0.0, 0), (1.0, 1)):
@@ -76,7 +76,7 @@ def test_batches_and_training(made, stages, gathered):
         assert found.held.float().mean() == expected
         count = len(found.voxels.inverse)
         assert len(found.pairs["features"]) == count and found.seen.point.max() < count
-    arguments = (data, student, settings, 0, stages / "prepared", stages / "teacher", study, gathered)
+    arguments = (data, student, settings, 0, stages / "prepared", stages / "teacher", sections, gathered)
     network, _, history, resume = xmodel.pretrain(*arguments, "test-xmodel")
     assert len(history) == settings["steps"] and np.isfinite(history).all()
     again, _, _, _ = xmodel.pretrain(*arguments, "test-xmodel")

@@ -15,6 +15,8 @@ from xkd.prepared import Prepared
 
 COLUMNS = ["fraction", "init", "objective", "seed", "frames", "miou", "steps", "lr"]
 NEEDED = [*COLUMNS, "streets", "classes_seen"]
+TAUGHT = "xmodel"
+"""The cells of the stage `xmodel`, beside those of `sweep.inits`."""
 
 
 @dataclass
@@ -75,8 +77,8 @@ class Example:
 def collect(folder, split="val", sweep=None):
     """`folder`/metrics/finetune-*.json with their confusions in `folder`/finetune -> Cells; `split` was validated on.
 
-    `sweep`: the section of params.yaml; exactly its cells are read, so that one left over from another sweep does not count and a
-    missing one is an error. None: all that are there.
+    `sweep`: the section of params.yaml; exactly its cells, and those of `xmodel`, are read, so that one left over from another sweep does
+    not count and a missing one is an error. None: all that are there.
 
     Raises XkdError where cells do not belong together: other streets, other label subsets for the same fraction and
     seed, or a score that its confusion counts do not give.
@@ -84,7 +86,7 @@ def collect(folder, split="val", sweep=None):
     folder = Path(folder)
     files = sorted((folder / "metrics").glob("finetune-*.json"))
     if sweep and files:
-        axes = product(sweep["fractions"], sweep["inits"], sweep["seeds"])
+        axes = product(sweep["fractions"], [*sweep["inits"], TAUGHT], sweep["seeds"])
         files = [folder / "metrics" / f"finetune-{fraction:g}-{init}-{seed}.json" for fraction, init, seed in axes]
     if not files:
         raise XkdError(f"{folder / 'metrics'}: no finetune-*.json; run the sweep first (dvc repro).")

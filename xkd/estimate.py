@@ -13,12 +13,15 @@ from xkd import params
 from xkd.errors import XkdError
 
 REFERENCE = 0.062
-OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0, "report": 25.0}
+OVERHEAD = {"prepare": 8.0, "teacher": 12.0, "views": 6.0, "scratch": 4.0, "distill": 50.0, "finetune": 10.0}
+OVERHEAD |= {"xmodel": 35.0, "report": 25.0}
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing."""
 DATA, SMALL_DATA = 200.0, 20.0
 """Seconds that making the data takes."""
 STEP, POINT_STEP = 0.011, 0.46e-6
 """Seconds of a training step, and what each point in its batch adds to them, two trainings at a time (`xkd.companion`)."""
+FUSED_STEP = 1.8
+"""What a step of the network that sees images costs, in steps of the student."""
 TEACHER_STEP, FRAMES, LABELLED = 0.105, 974, 400
 """Seconds of a step of the mini teacher; frames of the default data that have images, prepared at 32 a second and looked at by the
 teacher at 17."""
@@ -103,14 +106,23 @@ def cost(stage, sections):
         seconds += frames / 17
         if sections["teacher"]["name"] == "mini":
             seconds += TEACHER_STEP * sections["teacher"]["mini"].get("steps", 480)
-    if kind in ("distill", "finetune"):
-        settings = sections[kind]
+    if kind == "views":
+        seconds += frames / 6
+    if kind in ("distill", "finetune", "xmodel"):
+        settings = sections["distill" if kind == "distill" else "finetune"]
         steps = settings["steps"]
-        if kind == "finetune":
+        if kind != "distill":
             labelled = (20 if small(sections) else LABELLED) * float(cell.split("-")[0])
-            steps = min(steps["base"] + steps["per_frame"] * labelled, steps["most"])
+            steps = finetune_steps(steps, labelled)
+        if kind == "xmodel":
+            steps += FUSED_STEP * finetune_steps(sections["fused"]["steps"], labelled)
         seconds += steps * (STEP + POINT_STEP * settings["batch"] * settings["crop"])
     return seconds
+
+
+def finetune_steps(steps, frames):
+    """As `xkd.finetune.steps`, which would take seconds to import."""
+    return min(steps["base"] + steps["per_frame"] * frames, steps["most"])
 
 
 def small(sections):

@@ -133,7 +133,7 @@ def gains(summary, colours):
 def confusion(cells):
     """Smallest fraction, all seeds summed: share of each true class by prediction, and the change against scratch."""
     fraction, (first, *others) = cells.fractions[0], cells.inits
-    init = others[0] if others else first
+    init = others[-1] if others else first
     ours, base = (metrics.shares(summed(cells, fraction, which)) for which in (init, first))
     count = len(cells.classes)
     figure = Figure(figsize=(WIDTH, 1.9 + 0.2 * count), layout="constrained")

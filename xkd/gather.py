@@ -1,4 +1,4 @@
-"""Stage of the study: the image features of every view of every point, for networks that see images beside the scan."""
+"""Stage 2b: the image features of every view of every point, for networks that see images beside the scan."""
 
 import argparse
 import sys
@@ -35,7 +35,7 @@ def gather(teacher, data, prepared, features, settings, out):
     before and after whose images count).
     """
     for key in ("whiten", "reach"):
-        check_limits(f"study.views.{key}", key, settings.get(key))
+        check_limits(f"views.{key}", key, settings.get(key))
     matrix = reduction(Path(features) / data["train"], settings.get("channels"), settings["whiten"])
     names = dict.fromkeys([data["train"], *data["unlabelled"], data["validation"]])
     return [_split(teacher, open_split(data, n), Prepared(prepared, n), matrix, settings["reach"], out) for n in names]
@@ -48,7 +48,7 @@ def reduction(features, channels, whiten):
     values, vectors = np.linalg.eigh(np.load(features / "correlation.npy"))
     if not isinstance(channels, int) or not 1 <= channels <= len(values):
         raise XkdError(
-            f"params.yaml: study.views.channels is {channels!r}; the teacher in {features.parent} has {len(values)}."
+            f"params.yaml: views.channels is {channels!r}; the teacher in {features.parent} has {len(values)}."
         )
     values, vectors = values[::-1][:channels], vectors[:, ::-1][:, :channels]
     # An eigenvector's sign is the machine's; its largest part is taken to be positive.
@@ -138,12 +138,13 @@ def opened(settings, folder):
     return stage_teacher(settings, folder)[0]
 
 
-def ready(out, data, study):
-    """The folder of the views under `out`; gathered here, from a mini teacher, where `out` is the smoke folder and has none yet."""
+def ready(out, data, settings):
+    """The folder of the views under `out`; gathered here, with the section `views` and the mini
+    teacher, where `out` is the smoke folder and has none yet."""
     folder = xkd.ROOT / out
     if out == "out/smoke" and not (folder / "views" / data["validation"]).exists():
         teacher = opened({"name": "mini"}, folder / "teacher")
-        gather(teacher, data, folder / "prepared", folder / "teacher", study["views"], folder / "views")
+        gather(teacher, data, folder / "prepared", folder / "teacher", settings, folder / "views")
     return folder / "views"
 
 
@@ -157,7 +158,7 @@ def main(arguments=None):
         out = xkd.ROOT / "out"
         teacher = opened(sections["teacher"], out / "teacher")
         for row in gather(
-            teacher, sections["data"], out / "prepared", out / "teacher", sections["study"]["views"], out / "views"
+            teacher, sections["data"], out / "prepared", out / "teacher", sections["views"], out / "views"
         ):
             print(*(f"{name} {value}" for name, value in row.items()))
     except XkdError as error:

@@ -24,7 +24,7 @@ CLASSES = {  # name: (colour, share of the points, how hard it is to learn)
 }
 
 
-def made_cells(path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("scratch", "distilled"), streets=6):
+def made_cells(path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("scratch", "distilled", "xmodel"), streets=6):
     """Writes a folder like `out` (metrics/, finetune/) with invented, plausible cells; -> the folder.
 
     `made.json` marks it, `prepared/val` holds the frames shown. The same seed writes the same bytes.
@@ -50,7 +50,10 @@ def _make(path, seed, fractions, seeds, inits, streets):
                 zip(names, (int(n) for n in rng.poisson(points * frames / (1 + 400 * (points < 500)))), strict=True)
             )
             for init in inits:
-                gain = 0.0 if init == "scratch" else 0.35 * (1 - 0.2 * np.log(100 * fraction)) + rng.normal(0, 0.08)
+                gain = 0.0
+                if init != "scratch":
+                    size = 0.7 if init == "xmodel" else 0.35
+                    gain = size * (1 - 0.2 * np.log(100 * fraction)) + rng.normal(0, 0.08)
                 hit = _accuracy(fraction, gain + luck + ease)
                 counts = _counts(rng, sizes, hit)
                 _write(

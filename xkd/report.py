@@ -96,7 +96,7 @@ def setting(sections, tuning):
 
 def tuned(sections):
     """Of all sections what a search for learning rates is made with; the rates are what it finds."""
-    names = ("data", "teacher", "student", "distill", "finetune")
+    names = ("data", "teacher", "student", "distill", "finetune", "views", "fused", "mixing")
     found = {name: sections[name] for name in names if name in sections}
     if "finetune" in found:
         found["finetune"] = {key: value for key, value in found["finetune"].items() if key != "lr"}

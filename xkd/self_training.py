@@ -89,23 +89,23 @@ def batch(draws, rate, student, settings, rng):
     return Pair(Batch(voxels.only(chosen), *parts, None), torch.from_numpy(row), other)
 
 
-def train(place, frames, init, student, settings, study, lr, seed, label):
+def train(place, frames, init, student, settings, sections, lr, seed, label):
     """The student in folder `init`, trained on `frames` and their labels and on all unlabelled frames, which its own average labels.
 
     -> (the student, losses, the file of the training's state). The average's prediction counts by its largest probability."""
-    return together(settings["processes"], _train, place, frames, init, student, settings, study, lr, seed, label)
+    return together(settings["processes"], _train, place, frames, init, student, settings, sections, lr, seed, label)
 
 
-def _train(place, frames, init, student, settings, study, lr, seed, label):
-    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, study, lr, seed)
+def _train(place, frames, init, student, settings, sections, lr, seed, label):
+    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     draws = [labelled, Draw([Source(place.split(name), hidden=True) for name, _ in parts], everything(parts))]
     resume = state_file(["self", *facts], init, xkd.ROOT / "xkd" / "self_training.py")
-    both = Averaged(network, study["mixing"]["momentum"]).to(device())
+    both = Averaged(network, sections["mixing"]["momentum"]).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
         rng = np.random.default_rng([seed, 6, step, share(list(range(64)))[0]])
-        return batch(draws, study["mixing"]["share"], student, own, rng)
+        return batch(draws, sections["mixing"]["share"], student, own, rng)
 
     def loss_of(pair):
         both.update()

@@ -7,10 +7,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import xkd
+from xkd import limits
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.machine import cores, end_with
@@ -38,17 +38,12 @@ LIDAR_ONLY = {
 }
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
 KEYS = {
-    "": {"fractions", "seeds", "lr", "views", "xmodel", "fused", "mixing"},
+    "": {"fractions", "seeds", "lr", "xmodel"},
     "lr": {"scratch", *PRETRAINED, "fused"},
-    "views": {"channels", "whiten", "reach"},
     "xmodel": {"pixel", "superpixel", "view", "unified", "hold"},
-    "fused": {"width", "heads", "dark"},
-    "mixing": {"share", "momentum"},
 }
-OWN = {"channels": (1, 4096), "width": (1, 4096), "heads": (1, 64), "dark": (0, 1), "share": (0, 1), "momentum": (0, 1)}
-OWN |= {"pixel": (0, 1000), "superpixel": (0, 1000), "view": (0, 1000), "unified": (0, 1000), "hold": (0, 0.99)}
+OWN = {"pixel": (0, 1000), "superpixel": (0, 1000), "view": (0, 1000), "unified": (0, 1000), "hold": (0, 0.99)}
 """Least and most of the study's own numbers."""
-WHOLE = {"channels", "width", "heads"}
 
 
 @dataclass(frozen=True)
@@ -68,22 +63,11 @@ class Cell:
 
 def check(params):
     """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits."""
-    study = params["study"]
+    study = limits.check(params)["study"]
     for name, known in KEYS.items():
         section, where = (study.get(name), f"study.{name}") if name else (study, "study")
-        if not isinstance(section, dict):
-            raise XkdError(f"params.yaml: {where} is {section!r}; it has to be a section.")
-        for key in sorted(set(section) ^ known):
-            what = "is an unknown parameter" if key in section else "is missing"
-            raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
-        for key, value in section.items():
-            check_limits(f"{where}.{key}", "lr" if name == "lr" else key, value)
-            low, high = OWN.get(key, (-np.inf, np.inf))
-            kind, words = (int, "a whole number") if key in WHOLE else (int | float, "a number")
-            if key in OWN and (isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high):
-                raise XkdError(
-                    f"params.yaml: {where}.{key} is {value!r}; it has to be {words} from {low:g} to {high:g}."
-                )
+        limits.check_section(where, section, known, OWN)
+    check_limits("study.lr", "lr", study["lr"])
     for fraction in study["fractions"]:
         check_fraction(fraction)
     return params

@@ -68,9 +68,9 @@ def made_of(params, cell, out):
     if kind != "probe":
         facts.append(init_path(params, cell, out).name)
     if kind in ("self", "taught"):
-        facts += [study["mixing"], place.facts(frames)]
+        facts += [params["mixing"], place.facts(frames)]
     if kind in ("fused", "taught", "probe"):
-        facts += [study["views"], study["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
+        facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
     return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
 
 
@@ -92,7 +92,7 @@ def init_path(params, cell, out):
             pool.index,
         ]
     if name == "xmodel":
-        facts += [params["study"][key] for key in ("views", "xmodel", "fused")]
+        facts += [params["views"], params["study"]["xmodel"], params["fused"]]
         facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
     key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
     return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
@@ -115,7 +115,7 @@ def initial(params, cell, out):
         if name == "lidar-ssl":
             network, _, resume = lidar_ssl.pretrain(*arguments, label)
         else:
-            network, heads, _, resume = xmodel.pretrain(*arguments, params["study"], place.views, label)
+            network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
             fused.save_fusion(heads.fusion, path)
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
@@ -126,10 +126,10 @@ def initial(params, cell, out):
 
 def fused_of(params, cell, out):
     """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
-    study, place, frames = params["study"], place_of(params, out), frames_of(params, cell, out)
-    init, settings, rate = initial(params, cell, out), params["finetune"], study["lr"]["fused"]
+    place, frames = place_of(params, out), frames_of(params, cell, out)
+    init, settings, rate = initial(params, cell, out), params["finetune"], params["study"]["lr"]["fused"]
     shown = {key: value for key, value in settings.items() if key not in ("lr", "save_every", "shown")}
-    facts = [frames, init.name, params["student"], shown, study["views"], study["fused"], rate, cell.seed]
+    facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], rate, cell.seed]
     facts += [
         place.split(params["data"]["train"]).digest,
         place.gathered(params["data"]["train"]).digest,
@@ -140,7 +140,7 @@ def fused_of(params, cell, out):
     if not path.exists():
         label = f"study-fused-{cell.fraction:g}-{cell.seed}"
         network, _, resume = unlabelled.train_fused(
-            place, frames, init, params["student"], settings, study, rate, cell.seed, label
+            place, frames, init, params["student"], settings, params, rate, cell.seed, label
         )
         fused.save(network, path, fraction=cell.fraction, seed=cell.seed)
         resume.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def fused_of(params, cell, out):
 def train(params, cell, out):
     """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and what `xkd.study_count.write` adds."""
     made, kind, place = made_of(params, cell, out), kind_of(cell), place_of(params, out)
-    data, student, settings, study, seed = (*(params[n] for n in ("data", "student", "finetune", "study")), cell.seed)
+    data, student, settings, seed = (*(params[n] for n in ("data", "student", "finetune")), cell.seed)
     validation, frames, rate = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
     count, resume, said = finetune.steps(len(frames), settings), None, None
@@ -158,7 +158,7 @@ def train(params, cell, out):
         initial(params, cell, out),
         student,
         settings,
-        study,
+        params,
         rate,
         seed,
         f"study-{cell.block}-{cell.row}-{cell.fraction:g}-{seed}",

@@ -1,6 +1,7 @@
-"""`python -m xkd.tune [--check]`: the learning rate of each init, and the check that the baseline is converged; writes docs/tuning.json.
+"""`python -m xkd.tune [--check]`: the learning rate of each row of the sweep, and the check that the baseline is converged; writes
+docs/tuning.json.
 
-Both inits get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
+All rows get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
 training split that nothing is trained on. The best mean wins; a winner at the edge of the rates extends them. The file is
 written then, and again when scratch was trained with its own rate for the pipeline's steps and for twice as many. Validation
 streets are not opened.
@@ -16,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import finetune
+from xkd import finetune, unlabelled
+from xkd.cells import TAUGHT
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
 from xkd.machine import cores, end_with
+from xkd.palette import BASELINE
 from xkd.params import profile
 from xkd.prepared import Prepared, matching
 from xkd.progress import progress
@@ -43,21 +46,39 @@ def run(params, init, fraction, seed, lr, factor):
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
         "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
     }
-    kept = named(finetune.state_file(prepared, frames, start, params["student"], settings, lr, seed), ".json")
+    label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
+    if init == TAUGHT:
+        arguments = (
+            unlabelled.Place(OUT / "prepared", OUT / "views", data),
+            frames,
+            start,
+            params["student"],
+            settings,
+            params,
+            lr,
+            seed,
+        )
+        state = unlabelled.student_state(*arguments[:2], unlabelled.predictions_of(*arguments), *arguments[2:])
+    else:
+        state = finetune.state_file(prepared, frames, start, params["student"], settings, lr, seed)
+    kept = named(state, ".json")
     if not kept.exists():
-        label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
-        network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
+        if init == TAUGHT:
+            network, _, _, left = unlabelled.teach(*arguments, label)
+        else:
+            network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
+            left = [resume]
         held = np.flatnonzero(matching(prepared.scenes, data["tuning"])).tolist()
         total, _, _ = evaluate(network, prepared, held)
         score = float(100 * np.nanmean(finetune.iou(total.sum(0))))
         write_json(kept, {"miou": round(score, 3), "steps": factor * count, "frames": len(frames)})
-        resume.unlink(missing_ok=True)
+        unlabelled.remove(*left)
     return read_json(kept)
 
 
 def scores(params, jobs):
     """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for."""
-    starts = sorted({(job[0], job[2]) for job in jobs})
+    starts = sorted({("distilled" if job[0] == TAUGHT else job[0], job[2]) for job in jobs})
     workers = max(1, cores() // params["finetune"]["processes"])
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, end_with, (os.getpid(),)) as pool:
@@ -67,11 +88,11 @@ def scores(params, jobs):
 
 
 def initial(params, init, seed):
-    """The folder of a tuning seed's init, named after all that it was made from; made if it is not there."""
+    """The folder of a tuning seed's init (scratch, else distilled), named after all that it was made from; made if it is not there."""
     from xkd.distill import Pool, distill, state_file
 
     classes = Prepared(OUT / "prepared", params["data"]["train"]).classes
-    if init == "scratch":
+    if init == BASELINE:
         path = (
             OUT
             / "tune"
@@ -156,7 +177,7 @@ def tune(params, out, result=None):
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
     if result is None:
-        table, best = search(params, params["sweep"]["inits"])
+        table, best = search(params, [*params["sweep"]["inits"], TAUGHT])
         prepared = Prepared(OUT / "prepared", params["data"]["train"])
         held = [prepared.scenes[i] for i in np.flatnonzero(matching(prepared.scenes, params["data"]["tuning"]))]
         result = {"search": table, "lr": best, "seeds": list(SEEDS), "sections": tuned(params)}

@@ -1,5 +1,6 @@
 """A fused network learns from the labelled frames, and what it makes of the unlabelled ones teaches the student."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from numpy.lib.format import open_memmap
 import xkd
 from xkd import finetune, fused, mixed, native
 from xkd import student as students
-from xkd.errors import XkdError
 from xkd.files import atomic, digest
 from xkd.gather import Gathered
 from xkd.mixed import Draw, Source
@@ -23,7 +23,7 @@ CODE = (*finetune.CODE, "fused.py", "fusion.py", "gather.py", "mixed.py", "unlab
 
 @dataclass
 class Place:
-    """The folders that a study works on (paths) and the section `data` of params.yaml."""
+    """The folders that a training works on (paths) and the section `data` of params.yaml."""
 
     prepared: Path
     views: Path
@@ -41,24 +41,26 @@ class Place:
 
     def unlabelled(self, frames):
         """[(split, its frames)] that are not labelled when `frames` of the training split are: the others of its streets, but for the
-        tuning streets, and all of the unlabelled splits."""
+        tuning streets, and all of the unlabelled splits.
+        Where there is none at all, the labelled frames themselves, as if they were not."""
         train = self.split(self.data["train"])
         held = matching(train.scenes, self.data["tuning"])
         rest = [i for i in range(len(train)) if not held[i] and i not in set(frames)]
         further = [(name, list(range(len(self.split(name))))) for name in self.data["unlabelled"]]
-        return [(name, own) for name, own in [(self.data["train"], rest), *further] if own]
+        found = [(name, own) for name, own in [(self.data["train"], rest), *further] if own]
+        return found or [(self.data["train"], list(map(int, frames)))]
 
 
-def train_fused(place, frames, init, student, settings, study, lr, seed, label):
+def train_fused(place, frames, init, student, settings, sections, lr, seed, label):
     """A fused network that starts from the student in folder `init` and learns from `frames` of the training split and their images.
 
-    settings, study: the sections finetune and study of params.yaml. -> (network, losses, the file of its state)."""
-    return together(settings["processes"], _fused, place, frames, init, student, settings, study, lr, seed, label)
+    settings: the section finetune of params.yaml; sections: fused and views, by name. -> (network, losses, the file of its state)."""
+    return together(settings["processes"], _fused, place, frames, init, student, settings, sections, lr, seed, label)
 
 
-def _fused(place, frames, init, student, settings, study, lr, seed, label):
+def _fused(place, frames, init, student, settings, sections, lr, seed, label):
     source = Source(place.split(place.data["train"]), place.gathered(place.data["train"]))
-    sizes = study["fused"]
+    resume, sizes = fused_state(place, frames, init, student, settings, sections, lr, seed), sections["fused"]
     network = fused.build(
         student | {"classes": source.prepared.classes},
         source.views.channels,
@@ -67,18 +69,23 @@ def _fused(place, frames, init, student, settings, study, lr, seed, label):
         heads=sizes["heads"],
     )
     fused.start_from(network, init)
-    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), sections["fused"])}
     draws = [Draw([source], [(0, i) for i in frames])]
-    facts = ["fused", student, settings, sizes, study["views"], seed, list(map(int, frames))]
-    facts += [source.prepared.digest, source.views.digest]
-    encoder = fused.beside(init)
-    resume = state_file(facts, init, *[encoder] * encoder.exists())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
-        return mixed.batch(draws, 0.0, student, own, _generator(seed, step), sizes["dark"], study["views"]["reach"])
+        return mixed.batch(draws, 0.0, student, own, _generator(seed, step), sizes["dark"], sections["views"]["reach"])
 
     return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
+
+
+def fused_state(place, frames, init, student, settings, sections, lr, seed):
+    """Where the state of a fused network's training lies, with these arguments of `train_fused`."""
+    train, encoder = place.data["train"], fused.beside(init)
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), sections["fused"])}
+    facts = ["fused", student, settings, sections["fused"], sections["views"], seed, list(map(int, frames))]
+    facts += [place.split(train).digest, place.gathered(train).digest]
+    return state_file(facts, init, *[encoder] * encoder.exists())
 
 
 def predict(network, place, frames, folder):
@@ -95,39 +102,77 @@ def predict(network, place, frames, folder):
             del array
 
 
-def train_student(place, frames, predictions, init, student, settings, study, lr, seed, label):
+def train_student(place, frames, predictions, init, student, settings, sections, lr, seed, label):
     """The student in folder `init`, trained on `frames` and their labels and on the predictions in the folder `predictions` (of
     `predict`, for the same frames). -> (network, losses, the file of its state)."""
     return together(
-        settings["processes"], _student, place, frames, predictions, init, student, settings, study, lr, seed, label
+        settings["processes"], _student, place, frames, predictions, init, student, settings, sections, lr, seed, label
     )
 
 
-def _student(place, frames, predictions, init, student, settings, study, lr, seed, label):
-    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, study, lr, seed)
+def _student(place, frames, predictions, init, student, settings, sections, lr, seed, label):
+    resume = student_state(place, frames, predictions, init, student, settings, sections, lr, seed)
+    network, settings, _, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     files = [predictions / f"{name}.npy" for name, _ in parts]
     taught = [Source(place.split(name), None, np.load(file, "r")) for (name, _), file in zip(parts, files, strict=True)]
     draws = [labelled, Draw(taught, everything(parts))]
-    resume = state_file(["student", *facts], init, *files)
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):
-        return mixed.batch(draws, study["mixing"]["share"], student, own, _generator(seed, step))
+        return mixed.batch(draws, sections["mixing"]["share"], student, own, _generator(seed, step))
 
     return network, fit(network.to(device()), make, _loss(network, settings), settings, resume, label), resume
 
 
-def begin(place, frames, init, student, settings, study, lr, seed):
+def student_state(place, frames, predictions, init, student, settings, sections, lr, seed):
+    """Where the state of a student's training lies, with these arguments of `train_student`; the predictions, which may not be there yet,
+    count by the names of their folder and the one it lies in."""
+    facts = _facts(place, frames, student, settings, sections, lr, seed)
+    return state_file(["student", *facts, predictions.parent.name, predictions.name], init)
+
+
+def _facts(place, frames, student, settings, sections, lr, seed):
+    settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
+    train = place.split(place.data["train"]).digest
+    return [student, settings, sections["mixing"], seed, list(map(int, frames)), train, place.facts(frames)]
+
+
+def begin(place, frames, init, student, settings, sections, lr, seed):
     """What every way to learn from unlabelled frames begins with: the student of `init`, the settings with its rate and steps, what its
-    state hangs on, the `Draw` of the labelled frames, and the unlabelled ones [(split, its frames)]. Errors: there is none of these."""
-    train, parts = place.split(place.data["train"]), place.unlabelled(frames)
-    if not parts:
-        raise XkdError(f"{train.path}: every frame is labelled, and data.unlabelled of params.yaml names no split.")
+    state hangs on, the `Draw` of the labelled frames, and the unlabelled ones [(split, its frames)]."""
+    train = place.split(place.data["train"])
     network = students.build(student | {"classes": train.classes}, seed + 1000)
     students.start_from(network, init)
+    facts = _facts(place, frames, student, settings, sections, lr, seed)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    facts = [student, settings, study["mixing"], seed, list(map(int, frames)), train.digest, place.facts(frames)]
-    return network, settings, facts, Draw([Source(train)], [(0, i) for i in frames]), parts
+    return network, settings, facts, Draw([Source(train)], [(0, i) for i in frames]), place.unlabelled(frames)
+
+
+def teach(place, frames, init, student, settings, sections, lr, seed, label):
+    """A fused network learns from `frames`, predicts all other frames, and teaches the student in folder `init` beside the labels.
+
+    -> (the student, its losses, the fused network's, what is the caller's to remove once the result is kept: files and a folder)."""
+    arguments = (place, frames, init, student, settings, sections, lr, seed)
+    network, first, state = train_fused(*arguments, f"{label}-fused")
+    folder = predictions_of(*arguments)
+    if not folder.exists():
+        predict(network, place, frames, folder)
+    network, losses, resume = train_student(place, frames, folder, *arguments[2:], label)
+    return network, losses, first, [resume, folder, state]
+
+
+def predictions_of(place, frames, *arguments):
+    """The folder of the predictions in `teach` with these arguments."""
+    return fused_state(place, frames, *arguments).with_name(f"predicted-{digest(place.facts(frames))[:16]}")
+
+
+def remove(*paths):
+    """What `teach` leaves: files and folders."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def everything(parts):

@@ -18,6 +18,12 @@ TEACHERS = {
 }
 
 
+XMODEL = (
+    "xmodel starts from the distilled weights of its seed. A network that sees images beside the scan learns from the seed's labelled "
+    "frames and predicts the frames without labels, softly; the student, which sees LiDAR alone, learns from both. So it sees unlabelled "
+    "frames during fine-tuning, which the other rows do not, and the network that teaches it is trained beside it."
+)
+
 CONVERGED = 0.5
 """Points of mIoU that twice the training steps gain a converged baseline less than."""
 
@@ -117,8 +123,9 @@ def method(summary):
     """How the numbers came about, as a list of sentences."""
     streets = summary["streets"]
     sentences = [
-        "Each seed has its own label subset (of all labels there is one) and its own distillation; both starts of a seed are "
-        "fine-tuned on the same frames.",
+        "Each seed has its own label subset (of all labels there is one) and its own distillation; all rows of a seed are "
+        "fine-tuned on the same labelled frames, in as many steps.",
+        *[XMODEL] * ("xmodel" in summary["inits"]),
         "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
         "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
         f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."

@@ -107,19 +107,20 @@ def batch(pool, gathered, indices, student, settings, hold, reach, rng):
     return Batch(voxels.only(asked), pairs, seen, torch.from_numpy(rng.random(int(own.sum())) < hold))
 
 
-def pretrain(data, student, settings, seed, prepared, teacher, study, views, label):
-    """A student that learnt from the frames and in the steps that a distillation of the section distill has. views: folder of `xkd.gather`.
+def pretrain(data, student, settings, seed, prepared, teacher, sections, views, label):
+    """A student that learnt from the frames and in the steps that a distillation of the section distill has. sections: study (its
+    `xmodel`), fused and views of params.yaml; views: folder of `xkd.gather`.
 
     -> (network, heads, losses, the file of the training's state)."""
-    arguments = (data, student, settings, seed, prepared, teacher, study, views, label)
+    arguments = (data, student, settings, seed, prepared, teacher, sections, views, label)
     return together(settings["processes"], _train, *arguments)
 
 
-def _train(data, student, settings, seed, prepared, teacher, study, views, label):
+def _train(data, student, settings, seed, prepared, teacher, sections, views, label):
     pool = Pool(data, settings, prepared, teacher)
     gathered = [Gathered(views, name) for name in (data["train"], *data["unlabelled"])]
     network = students.build(student | {"classes": pool.classes}, seed)
-    ours, sizes = study["xmodel"], study["fused"]
+    ours, sizes = sections["study"]["xmodel"], sections["fused"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heads = Heads(network.dim, settings["hidden"], pool.dim, gathered[0].channels, sizes["width"], sizes["heads"])
@@ -128,7 +129,7 @@ def _train(data, student, settings, seed, prepared, teacher, study, views, label
     def make(step):
         frames, member = share(order(len(pool), seed, settings["batch"], step)), share(range(settings["batch"]))[0]
         rng = np.random.default_rng([seed, 8, step, member])
-        return batch(pool, gathered, frames, student, settings, ours["hold"], study["views"]["reach"], rng)
+        return batch(pool, gathered, frames, student, settings, ours["hold"], sections["views"]["reach"], rng)
 
     def loss_of(made):
         made = made.to(device())
@@ -138,7 +139,18 @@ def _train(data, student, settings, seed, prepared, teacher, study, views, label
             (ours[name] * value for name, value in found.items()), 0 * sum(p.sum() for p in heads.view.parameters())
         )
 
-    facts = ["xmodel", student, settings, study["views"], ours, sizes, seed, pool.digest, pool.index, native.has_half()]
+    facts = [
+        "xmodel",
+        student,
+        settings,
+        sections["views"],
+        ours,
+        sizes,
+        seed,
+        pool.digest,
+        pool.index,
+        native.has_half(),
+    ]
     facts += [split.digest for split in gathered]
     parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gather.py", "xmodel.py")]
     resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "xmodel.pt"

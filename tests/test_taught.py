@@ -1,0 +1,115 @@
+"""One cell of `xmodel`: what it writes is a cell of the sweep, and what another process did before is taken up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from xkd import ROOT, XkdError, companion, finetune, params, taught, unlabelled
+from xkd.metrics import miou
+from xkd.unlabelled import Place
+
+
+@pytest.fixture
+def sections():
+    return params.profile("smoke")
+
+
+@pytest.fixture
+def place(made, stages, gathered, sections):
+    return Place(stages / "prepared", gathered, sections["data"] | {"root": str(made / "nuscenes")})
+
+
+@pytest.fixture
+def inits(place, sections, tmp_path):
+    """Folder with a start for each of two seeds."""
+    classes = place.split(place.data["train"]).classes
+    for seed in (0, 1):
+        finetune.scratch(sections["student"], classes, seed, tmp_path / "init" / f"distilled-{seed}")
+    return tmp_path / "init"
+
+
+def run(place, sections, inits, out, fraction=0.5, seed=0):
+    start, settings = inits / f"distilled-{seed}", sections["finetune"]
+    return taught.cell(settings, sections, fraction, seed, place, start, out / "cell", out / "metrics.json")
+
+
+def left():
+    return {path for path in (ROOT / "out" / "resume").glob("*/*") if path.name != companion.DONE}
+
+
+def test_a_cell_is_one_of_the_sweep(place, sections, inits, tmp_path):
+    before = left()
+    result, losses, first = run(place, sections, inits, tmp_path)
+    plain, settings = tmp_path / "plain", sections["finetune"]
+    arguments = (place.data, sections["student"], settings | {"lr": {"distilled": 0.01}}, 0.5, "distilled", 0)
+    other, _ = finetune.cell(*arguments, place.prepared, inits / "distilled-0", plain / "cell", plain / "metrics.json")
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written == result and set(written) == set(other) | {"fused_steps", "unlabelled_frames"}
+    for name in ("frames", "labelled_frames", "classes_seen", "steps", "streets"):
+        assert written[name] == other[name], name
+    assert (written["init"], written["objective"], written["lr"]) == ("xmodel", "xmodel", settings["lr"]["xmodel"])
+    assert (
+        len(losses) == written["steps"] and len(first) == written["fused_steps"] == sections["fused"]["steps"]["base"]
+    )
+    everything = sum(len(place.split(name)) for name in (place.data["train"], *place.data["unlabelled"]))
+    assert written["unlabelled_frames"] == everything - written["frames"]
+    assert miou(np.load(tmp_path / "cell" / "confusion.npy").sum(0)) == pytest.approx(written["miou"], abs=1e-3)
+    assert {path.name for path in (tmp_path / "cell").iterdir()} == {path.name for path in (plain / "cell").iterdir()}
+    assert left() == before
+
+
+def test_what_a_companion_did_is_taken_up(place, sections, inits, tmp_path, monkeypatch):
+    """The same numbers, and no step trained again."""
+    alone, *_ = run(place, sections, inits, tmp_path / "alone")
+    train_set = place.split(place.data["train"])
+    frames = taught.chosen(train_set, finetune.labelled(train_set, place.data["tuning"]), 0.5, 0)
+    settings = sections["finetune"]
+    unlabelled.teach(
+        place,
+        frames,
+        inits / "distilled-0",
+        sections["student"],
+        settings,
+        sections,
+        settings["lr"]["xmodel"],
+        0,
+        "beside",
+    )
+    monkeypatch.setattr(unlabelled.mixed, "loss", lambda *given: pytest.fail("a step was trained again"))
+    again, *_ = run(place, sections, inits, tmp_path / "again")
+    assert again == alone
+
+
+def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkeypatch):
+    train_set, arguments = place.split(place.data["train"]), (sections["student"], sections["finetune"], sections, 0.01)
+    own = finetune.labelled(train_set, place.data["tuning"])
+    monkeypatch.setattr(companion, "idle", lambda settings: True)
+    sweep = {"fractions": [0.5, 1], "inits": ["scratch"], "seeds": [0, 1, 2]}
+    monkeypatch.setattr(params, "profile", lambda: {"sweep": sweep})
+
+    def following(fraction, seed):
+        job = taught.ahead(place, train_set, own, inits / f"distilled-{seed}", arguments, fraction, seed)
+        return job and (job[0], len(job[2]), job[3].name, job[-1])
+
+    few, all_ = len(taught.chosen(train_set, own, 0.5, 1)), len(own)
+    assert following(0.5, 0) == (unlabelled.teach, few, "distilled-1", "xmodel-0.5-1")
+    # of the third seed there is no start yet
+    assert following(0.5, 1) == (unlabelled.teach, all_, "distilled-0", "xmodel-1-0")
+    assert following(0.25, 0) is None
+    monkeypatch.setattr(companion, "idle", lambda settings: False)
+    assert following(0.5, 0) is None
+
+
+def test_where_all_is_labelled_the_labelled_frames_are_predicted(place):
+    place.data["unlabelled"] = []
+    everything = list(range(len(place.split(place.data["train"]))))
+    assert place.unlabelled(everything) == [(place.data["train"], everything)]
+    assert place.unlabelled(everything[:1]) == [(place.data["train"], everything[1:])]
+
+
+def test_a_wrong_parameter_is_named_before_anything_is_trained(place, sections, inits, tmp_path):
+    sections["mixing"] = sections["mixing"] | {"share": 1.5}
+    with pytest.raises(XkdError, match="params.yaml: mixing.share is 1.5"):
+        run(place, sections, inits, tmp_path)
+    assert not (tmp_path / "cell").exists()
