@@ -24,7 +24,9 @@ CLASSES = {  # name: (colour, share of the points, how hard it is to learn)
 }
 
 
-def made_cells(path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("scratch", "distilled", "xmodel"), streets=6):
+def made_cells(
+    path, seed=0, fractions=(0.01, 0.05, 0.2, 1.0), seeds=5, inits=("scratch", "distilled", "xmodel"), streets=6
+):
     """Writes a folder like `out` (metrics/, finetune/) with invented, plausible cells; -> the folder.
 
     `made.json` marks it, `prepared/val` holds the frames shown. The same seed writes the same bytes.

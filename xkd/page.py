@@ -14,18 +14,16 @@ td:first-child,th:first-child{text-align:left}th{border-bottom:2px solid #222}.w
 .plot{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
 
 CAPTIONS = {
-    "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not "
-    "touch zero, the "
-    "start made a difference that other seeds and other streets are not expected to undo.",
-    "gains": "Which classes the gain comes from. A bar to the right is a class that the distilled start labels better.",
+    "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not touch zero, other seeds and "
+    "other streets are not expected to undo the difference.",
+    "gains": "Which classes the gain comes from. A bar to the right is a class that the student named below it labels better.",
     "confusion": "What is taken for what. Orange cells are shares that grew, violet ones shares that shrank: on "
     "the diagonal "
     "orange is good, elsewhere it is a mistake made more often.",
     "frames": "The first stored validation frames of the first seed at the smallest share of the labels, chosen "
     "by that rule and "
     "not by hand; grey points have no label and are not scored.",
-    "coverage": "What each label subset contains. A class without a labelled point cannot be learnt, whatever "
-    "the start.",
+    "coverage": "What each label subset contains. A class without a labelled point cannot be learnt, whoever learns from it.",
 }
 
 

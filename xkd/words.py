@@ -42,10 +42,10 @@ def interval(row):
 
 
 def headline(summary):
-    """Sentences on what was found: at each fraction, the gain, its interval, and whether it can be told from zero."""
+    """Sentences on what was found: for each row, `xmodel` first, and fraction the gain, its interval, whether it can be told from zero."""
     sentences = []
-    for init, rows in summary["differences"].items():
-        name = styles([init])[init].name
+    for init in list(summary["differences"])[::-1]:
+        rows, name = summary["differences"][init], styles([init])[init].name
         saved = {row["fraction"]: row for row in summary["labels_saved"][init]}
         for row in rows:
             verdict = "no interval, for want of a second seed"
@@ -66,7 +66,7 @@ def main_table(summary):
     header = [
         "labels",
         "frames",
-        "start",
+        "student",
         "mIoU mean (%)",
         "sd",
         "n",
@@ -189,7 +189,7 @@ def tuning_text(summary):
         same = len({tuple(sorted(rates)) for rates in search.values()}) == 1
         grid = "the same grid" if same else "DIFFERENT grids"
         text = "; ".join(f"{init} {lr} of {', '.join(sorted(search[init], key=float))}" for init, lr in best.items())
-        sentences.append(f"Learning rates were searched over {grid} for every start: {text}.")
+        sentences.append(f"Learning rates were searched over {grid} for every row: {text}.")
     if convergence := record.get("convergence"):
         rows = sorted(convergence.items(), key=lambda item: float(item[0]))
         text = "; ".join(
