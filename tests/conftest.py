@@ -44,12 +44,14 @@ def stages(made, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gathered(made, stages, tmp_path_factory):
-    """The folder of the smoke data's views."""
+    """The folder of the smoke data's views; beside it, those of the validation split."""
     from xkd import gather
     from xkd.params import profile
 
     sections = profile("smoke")
     data, out = sections["data"] | {"root": str(made / "nuscenes")}, tmp_path_factory.mktemp("views")
     teacher = gather.opened(sections["teacher"], stages / "teacher")
-    gather.gather(teacher, data, stages / "prepared", stages / "teacher", sections["views"], out)
-    return out
+    for name in ("views", "views-validation"):
+        arguments = (data, stages / "prepared", stages / "teacher", sections["views"], out / name)
+        gather.gather(teacher, *arguments, name != "views")
+    return out / "views"

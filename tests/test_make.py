@@ -221,6 +221,7 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
         ("student", {"voxle": 0.5}, "student.voxle is an unknown parameter"),
         ("data", {"root": "data/nuscene"}, "data.root is data/nuscene, and there is no such folder"),
         ("teacher", {"source": None}, "teacher.source is None; it has to be a folder"),
+        ("mixing", {"share": 5}, "mixing.share is 5"),
         ("data", {"kind": "kitti"}, "data.kind 'kitti' is unknown; there are nuscenes"),
         ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
         ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),
@@ -273,6 +274,11 @@ def test_estimate_knows_every_stage():
     sections["finetune"] |= {"steps": {"base": 40, "per_frame": 1, "most": 60}, "batch": 2, "crop": 6144}
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
         60 * (0.011 + 0.00565248) + estimate.OVERHEAD["finetune"]
+    )
+    # 90 steps of the network with images cost 1.8 of the student's each.
+    sections["fused"] = {"steps": {"base": 50, "per_frame": 0.1, "most": 100}}
+    assert estimate.cost("xmodel@1-0", sections) == pytest.approx(
+        (60 + 1.8 * 90) * (0.011 + 0.00565248) + estimate.OVERHEAD["xmodel"]
     )
     assert (
         estimate.words(50) == "about a minute"

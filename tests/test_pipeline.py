@@ -15,8 +15,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOK_STAGES = {name: stage for name, stage in STAGES.items() if "xkd.stage" in stage["cmd"]}
 LAZY = {"open_dataset": "xkd.datasets", "load": "xkd.student"}
 """What `xkd/__init__.py` opens only when it is called by that name."""
-IDLE = {"xkd.smoke"}
-"""Works in out/smoke alone: in a pipeline run it returns at once, and what it would import is not part of the stage."""
+IDLE = {"xkd.smoke", "xkd.smoke_views"}
+"""They work in out/smoke alone: in a pipeline run they return at once, and what they would import is not part of the stage."""
 
 
 def module_file(name):
@@ -153,7 +153,8 @@ def test_cells_of_the_lock_are_those_of_the_sweep():
     sweep = params.read()["sweep"]
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     wanted = {f"finetune@{f}-{i}-{s}" for f in sweep["fractions"] for i in sweep["inits"] for s in sweep["seeds"]}
-    assert {name for name in lock if name.startswith("finetune@")} == wanted
+    wanted |= {f"xmodel@{f}-{s}" for f in sweep["fractions"] for s in sweep["seeds"]}
+    assert {name for name in lock if name.startswith(("finetune@", "xmodel@"))} == wanted
 
 
 @pytest.mark.parametrize("notebook", sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb")))

@@ -26,7 +26,8 @@ def out(stages, gathered, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     for name in ("prepared", "teacher"):
         (folder / name).symlink_to(stages / name)
-    (folder / "views").symlink_to(gathered)
+    for name in ("views", "views-validation"):
+        (folder / name).symlink_to(gathered.with_name(name))
     return folder
 
 
@@ -64,6 +65,10 @@ def test_every_row_has_a_rate_and_a_start(params):
     ("where", "value", "said"),
     [
         (("mixing", "share"), 2, "params.yaml: mixing.share is 2"),
+        (("fused", "heads"), 3, "fused.width is 16; it has to be a multiple of fused.heads, which is 3"),
+        (("fused", "steps"), 5, "fused.steps is 5; it has to be a section"),
+        (("views", "reach"), 0.5, "views.reach is 0.5; it has to be a whole number"),
+        (("study", "momentum"), 1.5, "study.momentum is 1.5"),
         (("fused", "dark"), -0.1, "params.yaml: fused.dark is -0.1"),
         (("study", "lr", "nothing"), 0.1, "study.lr.nothing is an unknown parameter"),
         (("views", "channels"), "many", "params.yaml: views.channels is 'many'"),

@@ -45,7 +45,7 @@ def test_a_cell_is_one_of_the_sweep(place, sections, inits, tmp_path):
     arguments = (place.data, sections["student"], settings | {"lr": {"distilled": 0.01}}, 0.5, "distilled", 0)
     other, _ = finetune.cell(*arguments, place.prepared, inits / "distilled-0", plain / "cell", plain / "metrics.json")
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert written == result and set(written) == set(other) | {"fused_steps", "unlabelled_frames"}
+    assert written == result and set(written) == set(other) | {"start", "fused_steps", "pseudo_labelled_frames"}
     for name in ("frames", "labelled_frames", "classes_seen", "steps", "streets"):
         assert written[name] == other[name], name
     assert (written["init"], written["objective"], written["lr"]) == ("xmodel", "xmodel", settings["lr"]["xmodel"])
@@ -53,7 +53,7 @@ def test_a_cell_is_one_of_the_sweep(place, sections, inits, tmp_path):
         len(losses) == written["steps"] and len(first) == written["fused_steps"] == sections["fused"]["steps"]["base"]
     )
     everything = sum(len(place.split(name)) for name in (place.data["train"], *place.data["unlabelled"]))
-    assert written["unlabelled_frames"] == everything - written["frames"]
+    assert written["pseudo_labelled_frames"] == everything - written["frames"] and written["start"] == "none"
     assert miou(np.load(tmp_path / "cell" / "confusion.npy").sum(0)) == pytest.approx(written["miou"], abs=1e-3)
     assert {path.name for path in (tmp_path / "cell").iterdir()} == {path.name for path in (plain / "cell").iterdir()}
     assert left() == before
@@ -104,8 +104,15 @@ def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkey
 def test_where_all_is_labelled_the_labelled_frames_are_predicted(place):
     place.data["unlabelled"] = []
     everything = list(range(len(place.split(place.data["train"]))))
-    assert place.unlabelled(everything) == [(place.data["train"], everything)]
-    assert place.unlabelled(everything[:1]) == [(place.data["train"], everything[1:])]
+    assert place.unlabelled(everything) == [] and place.predicted(everything, 99) == [(place.data["train"], everything)]
+    assert place.predicted(everything[:1], 99) == [(place.data["train"], everything[1:])]
+
+
+def test_of_many_frames_some_are_chosen_evenly(place):
+    train, (more,) = place.data["train"], place.data["unlabelled"]
+    rest = [(train, i) for i in range(1, len(place.split(train)))] + [(more, i) for i in range(len(place.split(more)))]
+    found = place.predicted([0], 3)
+    assert [(name, i) for name, own in found for i in own] == [rest[0], rest[(len(rest) - 1) // 2], rest[-1]]
 
 
 def test_a_wrong_parameter_is_named_before_anything_is_trained(place, sections, inits, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from xkd import params, xmodel
 from xkd.distill import Pool
-from xkd.gather import Seen
+from xkd.gathered import Gathered, Seen
 from xkd.xmodel import Batch, Heads, terms
 
 ALL = {"pixel": 1.0, "superpixel": 1.0, "view": 1.0, "unified": 1.0}
@@ -70,7 +70,7 @@ def test_batches_and_training(made, stages, gathered):
     data = sections["data"] | {"root": str(made / "nuscenes")}
     student, settings = sections["student"], sections["distill"]
     pool = Pool(data, settings, stages / "prepared", stages / "teacher")
-    splits = [xmodel.Gathered(gathered, name) for name in (data["train"], *data["unlabelled"])]
+    splits = [Gathered(gathered, name) for name in (data["train"], *data["unlabelled"])]
     for hold, expected in ((0.0, 0), (1.0, 1)):
         found = xmodel.batch(pool, splits, [0, 1], student, settings, hold, 1, np.random.default_rng(0))
         assert found.held.float().mean() == expected

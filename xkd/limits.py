@@ -3,22 +3,30 @@
 import numpy as np
 
 from xkd.errors import XkdError
-from xkd.params import check_limits
+from xkd.params import INNER, check_limits
 
 KEYS = {
     "views": {"channels", "whiten", "reach"},
     "fused": {"width", "heads", "dark", "steps"},
-    "mixing": {"share", "momentum"},
+    "mixing": {"share", "frames"},
 }
-LIMITS = {"channels": (1, 4096), "width": (1, 4096), "heads": (1, 64)}
-LIMITS |= dict.fromkeys(("dark", "share", "momentum"), (0, 1))
-WHOLE = {"channels", "width", "heads"}
+LIMITS = dict.fromkeys(("channels", "width", "heads", "frames"), (1, 10**9)) | {"reach": (0, 1000)}
+LIMITS |= dict.fromkeys(("dark", "share"), (0, 1))
+WHOLE = {"channels", "width", "heads", "frames", "reach"}
 
 
 def check(sections):
-    """The sections views, fused and mixing, those of them that are there. Errors: unknown or missing keys, numbers out of their limits."""
+    """The sections views, fused and mixing, those of them that are there. Errors: unknown or missing keys, numbers out of their limits,
+    `fused.width` that is no multiple of `fused.heads`."""
     for name in KEYS.keys() & sections.keys():
         check_section(name, sections[name], KEYS[name], LIMITS)
+    if "fused" in sections:
+        check_section("fused.steps", sections["fused"]["steps"], INNER["steps"], {})
+        width, heads = sections["fused"]["width"], sections["fused"]["heads"]
+        if width % heads:
+            raise XkdError(
+                f"params.yaml: fused.width is {width}; it has to be a multiple of fused.heads, which is {heads}."
+            )
     return sections
 
 

@@ -8,7 +8,7 @@ import torch
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
 from xkd.fused import early
-from xkd.gather import Gathered, Seen
+from xkd.gathered import Gathered, Seen
 from xkd.losses import lovasz_softmax
 from xkd.prepared import Prepared
 from xkd.sparse import Voxels, collate

@@ -14,7 +14,7 @@ from xkd.mixed import Batch, Draw, Source
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels, collate
 from xkd.train import fit
-from xkd.unlabelled import begin, everything, state_file
+from xkd.unlabelled import begin, everything, facts_of, state_file
 
 
 class Averaged(nn.Module):
@@ -97,10 +97,12 @@ def train(place, frames, init, student, settings, sections, lr, seed, label):
 
 
 def _train(place, frames, init, student, settings, sections, lr, seed, label):
-    network, settings, facts, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
+    facts = facts_of(place, frames, student, settings, sections, lr, seed)
+    network, settings, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     draws = [labelled, Draw([Source(place.split(name), hidden=True) for name, _ in parts], everything(parts))]
-    resume = state_file(["self", *facts], init, xkd.ROOT / "xkd" / "self_training.py")
-    both = Averaged(network, sections["mixing"]["momentum"]).to(device())
+    momentum = sections["study"]["momentum"]
+    resume = state_file(["self", momentum, *facts], init, xkd.ROOT / "xkd" / "self_training.py")
+    both = Averaged(network, momentum).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 
     def make(step):

@@ -38,11 +38,11 @@ LIDAR_ONLY = {
 }
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
 KEYS = {
-    "": {"fractions", "seeds", "lr", "xmodel"},
+    "": {"fractions", "seeds", "lr", "momentum", "xmodel"},
     "lr": {"scratch", *PRETRAINED, "fused"},
     "xmodel": {"pixel", "superpixel", "view", "unified", "hold"},
 }
-OWN = {"pixel": (0, 1000), "superpixel": (0, 1000), "view": (0, 1000), "unified": (0, 1000), "hold": (0, 0.99)}
+OWN = dict.fromkeys(("pixel", "superpixel", "view", "unified"), (0, 1000)) | {"hold": (0, 0.99), "momentum": (0, 1)}
 """Least and most of the study's own numbers."""
 
 

@@ -15,18 +15,18 @@ from xkd.parallel import device
 from xkd.prepared import Prepared
 from xkd.study import START
 from xkd.study_count import write
-from xkd.subsets import subset
+from xkd.taught import chosen
 from xkd.train import predict
 
 INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
-INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gather.py", "xmodel.py")
+INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "xmodel.py")
 """The modules that an init is made by; those of an objective are `distill.CODE`."""
 CODE = {
     "labels": finetune.CODE,
     "self": (*unlabelled.CODE, "self_training.py"),
     "fused": unlabelled.CODE,
     "taught": unlabelled.CODE,
-    "probe": ("gather.py", "probe.py", "subsets.py"),
+    "probe": ("gathered.py", "probe.py", "subsets.py"),
 }
 """The modules that a kind of training hangs on, besides those of its init."""
 
@@ -48,8 +48,7 @@ def place_of(params, out):
 def frames_of(params, cell, out):
     """The labelled frames of a cell, indices of the training split."""
     train = place_of(params, out).split(params["data"]["train"])
-    own = finetune.labelled(train, params["data"]["tuning"])
-    return [own[k] for k in subset([train.scenes[i] for i in own], cell.fraction, cell.seed)]
+    return chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
 
 
 def rate_of(params, cell):
@@ -62,13 +61,17 @@ def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
     settings = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
+    if kind in ("fused", "probe"):
+        del settings["steps"]
     frames = frames_of(params, cell, out)
     facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
     facts += [place.split(data[name]).digest for name in ("train", "validation")] + [native.has_half()]
     if kind != "probe":
         facts.append(init_path(params, cell, out).name)
     if kind in ("self", "taught"):
-        facts += [params["mixing"], place.facts(frames)]
+        facts += [params["mixing"], place.facts(frames, params["mixing"]["frames"])] + [study["momentum"]] * (
+            kind == "self"
+        )
     if kind in ("fused", "taught", "probe"):
         facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
     return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
@@ -128,7 +131,7 @@ def fused_of(params, cell, out):
     """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
     place, frames = place_of(params, out), frames_of(params, cell, out)
     init, settings, rate = initial(params, cell, out), params["finetune"], params["study"]["lr"]["fused"]
-    shown = {key: value for key, value in settings.items() if key not in ("lr", "save_every", "shown")}
+    shown = {key: value for key, value in settings.items() if key not in ("lr", "steps", "save_every", "shown")}
     facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], rate, cell.seed]
     facts += [
         place.split(params["data"]["train"]).digest,
@@ -166,7 +169,7 @@ def train(params, cell, out):
     if kind == "probe":
         guesses, count = teacher_probe(place, frames, seed), 0
     elif kind == "fused":
-        network, _ = fused_of(params, cell, out)
+        network, count = fused_of(params, cell, out)[0], finetune.steps(len(frames), params["fused"])
         guesses = {i: mixed.whole(network, seen, i).argmax(1).numpy() for i in range(len(validation))}
     else:
         if kind == "labels":
@@ -206,13 +209,14 @@ def train(params, cell, out):
 
 
 def taught(params, cell, out, frames, arguments):
-    """The student of `xmodel`, which the fused network's predictions of all frames that are not labelled teach; the file of its state, and
+    """The student of `xmodel`, which learns from the fused network's pseudo-labels too; the file of its state, and
     the folder of the predictions, a third of a gigabyte on the default data: both are for the caller to remove."""
     place = place_of(params, out)
     network, path = fused_of(params, cell, out)
-    folder = path.with_name(f"{path.name}-{digest(place.facts(frames))[:16]}")
+    key = digest(place.facts(frames, params["mixing"]["frames"]))[:16]
+    folder = path.with_name(f"{path.name}-{key}")
     if not folder.exists():
-        unlabelled.predict(network, place, frames, folder)
+        unlabelled.predict(network, place, frames, params["mixing"]["frames"], folder, f"{arguments[-1]}-predict")
     network, _, resume = unlabelled.train_student(place, frames, folder, *arguments)
     return network, resume, folder
 

@@ -1,11 +1,11 @@
-"""Stage 4b, one cell of the sweep: (fraction, seed) -> a LiDAR-only network that labels and a network with images teach (`xmodel`)."""
+"""Stage 4b, one cell of `xmodel`: (fraction, seed) -> a LiDAR-only network, from labels and the pseudo-labels of one that sees images."""
 
 import numpy as np
 
 from xkd import companion, finetune, limits, params, unlabelled
 from xkd import student as students
 from xkd.errors import XkdError
-from xkd.files import atomic, write_json
+from xkd.files import atomic, read_json, write_json
 from xkd.metrics import iou
 from xkd.subsets import subset
 from xkd.train import evaluate
@@ -39,7 +39,9 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
     result |= {"iou": dict(zip(validation.classes, values, strict=True)), "steps": len(losses), "streets": streets}
     result["classes_seen"] = dict(zip(validation.classes, seen(train_set, frames), strict=True))
     result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
-    result |= {"fused_steps": len(first), "unlabelled_frames": sum(len(some) for _, some in place.unlabelled(frames))}
+    start = read_json(init_path / "network.json")["facts"]["objective"]
+    pseudo = [len(some) for _, some in place.predicted(frames, sections["mixing"]["frames"])]
+    result |= {"start": start, "fused_steps": len(first), "pseudo_labelled_frames": sum(pseudo)}
     students.save(network, out, kind=place.data["kind"], **facts)
     shown = np.linspace(0, len(validation) - 1, min(settings["shown"], len(validation))).astype(int)
     with atomic(out / "confusion.npy") as temporary:

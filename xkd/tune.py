@@ -27,7 +27,7 @@ from xkd.params import profile
 from xkd.prepared import Prepared, matching
 from xkd.progress import progress
 from xkd.report import tuned
-from xkd.subsets import subset
+from xkd.taught import chosen
 from xkd.train import evaluate
 
 RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05,), (100, 101)
@@ -41,7 +41,7 @@ def run(params, init, fraction, seed, lr, factor):
     prepared = Prepared(OUT / "prepared", data["train"])
     start = initial(params, init, seed)
     own = finetune.labelled(prepared, data["tuning"])
-    frames = [own[k] for k in subset([prepared.scenes[i] for i in own], fraction, seed)]
+    frames = chosen(prepared, own, fraction, seed)
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
         "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
@@ -176,6 +176,8 @@ def tune(params, out, result=None):
     then not made again. Errors: a search that was made with other parameters."""
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
+    if not (OUT / "views").is_dir():
+        raise XkdError(f"{OUT / 'views'}: no such folder; run dvc repro views first.")
     if result is None:
         table, best = search(params, [*params["sweep"]["inits"], TAUGHT])
         prepared = Prepared(OUT / "prepared", params["data"]["train"])

@@ -1,5 +1,6 @@
-"""A fused network learns from the labelled frames, and what it makes of the unlabelled ones teaches the student."""
+"""A fused network learns from the labelled frames, and its soft pseudo-labels of the unlabelled ones teach the student."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,14 @@ import xkd
 from xkd import finetune, fused, mixed, native
 from xkd import student as students
 from xkd.files import atomic, digest
-from xkd.gather import Gathered
+from xkd.gathered import Gathered
 from xkd.mixed import Draw, Source
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, matching
 from xkd.progress import progress
 from xkd.train import fit
 
-CODE = (*finetune.CODE, "fused.py", "fusion.py", "gather.py", "mixed.py", "unlabelled.py")
+CODE = (*finetune.CODE, "fused.py", "fusion.py", "gathered.py", "mixed.py", "unlabelled.py")
 
 
 @dataclass
@@ -33,22 +34,29 @@ class Place:
         return Prepared(self.prepared, name)
 
     def gathered(self, name):
-        return Gathered(self.views, name)
+        beside = self.views.with_name(f"{self.views.name}-validation")
+        return Gathered(beside if name == self.data["validation"] else self.views, name)
 
-    def facts(self, frames):
-        """What the unlabelled frames are when `frames` are labelled: [split, its digest, its frames]."""
-        return [[name, self.split(name).digest, own] for name, own in self.unlabelled(frames)]
+    def facts(self, frames, most):
+        """What `predicted` finds: [split, its digest, its frames]."""
+        return [[name, self.split(name).digest, own] for name, own in self.predicted(frames, most)]
 
     def unlabelled(self, frames):
         """[(split, its frames)] that are not labelled when `frames` of the training split are: the others of its streets, but for the
-        tuning streets, and all of the unlabelled splits.
-        Where there is none at all, the labelled frames themselves, as if they were not."""
-        train = self.split(self.data["train"])
+        tuning streets, and all of the unlabelled splits."""
+        train, labelled = self.split(self.data["train"]), set(map(int, frames))
         held = matching(train.scenes, self.data["tuning"])
-        rest = [i for i in range(len(train)) if not held[i] and i not in set(frames)]
+        rest = [i for i in range(len(train)) if not held[i] and i not in labelled]
         further = [(name, list(range(len(self.split(name))))) for name in self.data["unlabelled"]]
-        found = [(name, own) for name, own in [(self.data["train"], rest), *further] if own]
-        return found or [(self.data["train"], list(map(int, frames)))]
+        return [(name, own) for name, own in [(self.data["train"], rest), *further] if own]
+
+    def predicted(self, frames, most):
+        """[(split, its frames)] whose pseudo-labels a student learns from when `frames` are labelled: the unlabelled ones, `most` at most,
+        evenly chosen. Where there is none, the labelled frames themselves, as if they were not."""
+        found = [(name, i) for name, own in self.unlabelled(frames) for i in own]
+        found = found or [(self.data["train"], int(i)) for i in frames]
+        kept = [found[k] for k in np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)]
+        return [(name, [i for split, i in kept if split == name]) for name in dict.fromkeys(split for split, _ in kept)]
 
 
 def train_fused(place, frames, init, student, settings, sections, lr, seed, label):
@@ -88,16 +96,19 @@ def fused_state(place, frames, init, student, settings, sections, lr, seed):
     return state_file(facts, init, *[encoder] * encoder.exists())
 
 
-def predict(network, place, frames, folder):
-    """What a fused network makes of the frames that are not labelled when `frames` are: `folder`/<split>.npy, (points of the split, C)
+def predict(network, place, frames, most, folder, label):
+    """The soft pseudo-labels that a fused network gives the frames of `Place.predicted`: `folder`/<split>.npy, (points of the split, C)
     float16 probabilities, zero for the frames it was not asked for."""
     network.eval()
     with atomic(folder, folder=True) as written:
-        for name, own in place.unlabelled(frames):
+        for name, own in place.predicted(frames, most):
             source = Source(place.split(name), place.gathered(name))
             shape = (int(source.offsets[-1]), len(source.prepared.classes))
-            array = open_memmap(written / f"{name}.npy", "w+", np.float16, shape)
-            for i in progress(own, f"predict-{name}", len(own)):
+            file = written / f"{name}.npy"
+            array = open_memmap(file, "w+", np.float16, shape)
+            with file.open("r+b") as opened:  # a full disk is an error here, and would be a crash later
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            for i in progress(own, f"{label}-{name}", len(own)):
                 array[source.rows(i)] = mixed.whole(network, source, i).softmax(1).half().numpy()
             del array
 
@@ -112,7 +123,7 @@ def train_student(place, frames, predictions, init, student, settings, sections,
 
 def _student(place, frames, predictions, init, student, settings, sections, lr, seed, label):
     resume = student_state(place, frames, predictions, init, student, settings, sections, lr, seed)
-    network, settings, _, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
+    network, settings, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     files = [predictions / f"{name}.npy" for name, _ in parts]
     taught = [Source(place.split(name), None, np.load(file, "r")) for (name, _), file in zip(parts, files, strict=True)]
     draws = [labelled, Draw(taught, everything(parts))]
@@ -127,47 +138,61 @@ def _student(place, frames, predictions, init, student, settings, sections, lr, 
 def student_state(place, frames, predictions, init, student, settings, sections, lr, seed):
     """Where the state of a student's training lies, with these arguments of `train_student`; the predictions, which may not be there yet,
     count by the names of their folder and the one it lies in."""
-    facts = _facts(place, frames, student, settings, sections, lr, seed)
+    facts = facts_of(place, frames, student, settings, sections, lr, seed)
     return state_file(["student", *facts, predictions.parent.name, predictions.name], init)
 
 
-def _facts(place, frames, student, settings, sections, lr, seed):
+def facts_of(place, frames, student, settings, sections, lr, seed):
+    """What every training with unlabelled frames hangs on, besides its start."""
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
     train = place.split(place.data["train"]).digest
-    return [student, settings, sections["mixing"], seed, list(map(int, frames)), train, place.facts(frames)]
+    return [
+        student,
+        settings,
+        sections["mixing"],
+        seed,
+        list(map(int, frames)),
+        train,
+        place.facts(frames, sections["mixing"]["frames"]),
+    ]
 
 
 def begin(place, frames, init, student, settings, sections, lr, seed):
-    """What every way to learn from unlabelled frames begins with: the student of `init`, the settings with its rate and steps, what its
-    state hangs on, the `Draw` of the labelled frames, and the unlabelled ones [(split, its frames)]."""
+    """What every way to learn from unlabelled frames begins with: the student of `init`, the settings with its rate and steps, the `Draw`
+    of the labelled frames, and the unlabelled ones [(split, its frames)]."""
     train = place.split(place.data["train"])
     network = students.build(student | {"classes": train.classes}, seed + 1000)
     students.start_from(network, init)
-    facts = _facts(place, frames, student, settings, sections, lr, seed)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), settings)}
-    return network, settings, facts, Draw([Source(train)], [(0, i) for i in frames]), place.unlabelled(frames)
+    return (
+        network,
+        settings,
+        Draw([Source(train)], [(0, i) for i in frames]),
+        place.predicted(frames, sections["mixing"]["frames"]),
+    )
 
 
 def teach(place, frames, init, student, settings, sections, lr, seed, label):
-    """A fused network learns from `frames`, predicts all other frames, and teaches the student in folder `init` beside the labels.
+    """A fused network learns from `frames` and pseudo-labels the others; the student in folder `init` learns from labels and pseudo-labels.
 
     -> (the student, its losses, the fused network's, what is the caller's to remove once the result is kept: files and a folder)."""
     arguments = (place, frames, init, student, settings, sections, lr, seed)
     network, first, state = train_fused(*arguments, f"{label}-fused")
     folder = predictions_of(*arguments)
     if not folder.exists():
-        predict(network, place, frames, folder)
+        predict(network, place, frames, sections["mixing"]["frames"], folder, f"{label}-predict")
     network, losses, resume = train_student(place, frames, folder, *arguments[2:], label)
     return network, losses, first, [resume, folder, state]
 
 
-def predictions_of(place, frames, *arguments):
+def predictions_of(place, frames, init, student, settings, sections, lr, seed):
     """The folder of the predictions in `teach` with these arguments."""
-    return fused_state(place, frames, *arguments).with_name(f"predicted-{digest(place.facts(frames))[:16]}")
+    key = digest(place.facts(frames, sections["mixing"]["frames"]))[:16]
+    return fused_state(place, frames, init, student, settings, sections, lr, seed).with_name(f"predicted-{key}")
 
 
 def remove(*paths):
-    """What `teach` leaves: files and folders."""
+    """Removes what `teach` leaves: files and folders."""
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path)

@@ -20,8 +20,9 @@ TEACHERS = {
 
 XMODEL = (
     "xmodel starts from the distilled weights of its seed. A network that sees images beside the scan learns from the seed's labelled "
-    "frames and predicts the frames without labels, softly; the student, which sees LiDAR alone, learns from both. So it sees unlabelled "
-    "frames during fine-tuning, which the other rows do not, and the network that teaches it is trained beside it."
+    "frames and gives the frames without labels soft pseudo-labels (where every frame has labels and there is none more: these frames); "
+    "the student, which sees LiDAR alone, learns from labels and pseudo-labels. So it sees unlabelled frames during fine-tuning, which the "
+    "other rows do not, and a second network is trained for it."
 )
 
 CONVERGED = 0.5

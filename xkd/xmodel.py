@@ -13,7 +13,7 @@ from xkd.augment import augment, crop
 from xkd.distill import CODE, Pool, Projection
 from xkd.files import digest
 from xkd.fusion import Fusion
-from xkd.gather import Gathered, Seen
+from xkd.gathered import Gathered, Seen
 from xkd.objectives import MATCHES, superpixels
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels, collate
@@ -152,6 +152,6 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
         native.has_half(),
     ]
     facts += [split.digest for split in gathered]
-    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gather.py", "xmodel.py")]
+    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gathered.py", "xmodel.py")]
     resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "xmodel.pt"
     return network, heads, fit(both, make, loss_of, settings, resume, label), resume
