@@ -10,6 +10,7 @@ import pytest
 from xkd import XkdError, study, study_count
 from xkd.metrics import iou
 from xkd.params import profile
+from xkd.study_variants import VARIANTS
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ CHANGES = {
     "xmodel": [("data", "unlabelled", []), ("fused", "dark", 0.5), ("study", "lr", "fused", 0.5)],
     "fused": [("finetune", "clip", 4.0), ("fused", "dark", 0.5), ("distill", "steps", 5)],
     "teacher-probe": [("views", "reach", 0)],
+    "frozen": [("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
 }
+STILL = ("linear", "nearest")
 """What makes a row's cells those of another study; see `changed`."""
 
 
@@ -56,7 +59,8 @@ def test_every_row_has_a_rate_and_a_start(params):
     study.check(params)
     for block, rows in study.ROWS.items():
         for row in rows:
-            start = study.START.get(row, row)
+            variant = VARIANTS.get((block, row))
+            start = variant.start if variant else study.START.get(row, row)
             assert row == "teacher-probe" or start in params["study"]["lr"], (block, row)
     assert [c.file.name for c in study.cells(params, "pretraining", "scratch")] == ["scratch-1-0.json"]
 
@@ -75,6 +79,7 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("fused", "steps", "most"), 0, "fused.steps.most is 0"),
         (("study", "lr", "scratch"), -1, "study.lr.scratch is -1"),
         (("study", "fractions"), [0], "outside"),
+        (("study", "side", "fractions"), [2], "outside"),
     ],
 )
 def test_a_wrong_parameter_is_named(params, where, value, said):
@@ -121,12 +126,19 @@ def test_counts_by_hand():
         ("unlabelled", "xmodel"),
         ("images", "fused"),
         ("images", "teacher-probe"),
+        ("linear", "scratch"),
+        ("nearest", "scratch"),
+        ("teachers", "cosine-shuffled"),
+        ("teachers", "cosine-unsupervised"),
+        ("ablation", "one-camera"),
+        ("ablation", "hard-labels"),
+        ("ablation", "few-superpixels"),
     ],
 )
 def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     (cell,) = study.run(params, block, row, out, tmp_path)
     steps = params["finetune"]["steps"]["base"]
-    assert cell["steps"] == {"scratch-long": 2 * steps, "teacher-probe": 0}.get(row, steps)
+    assert cell["steps"] == (0 if block in STILL else {"scratch-long": 2 * steps, "teacher-probe": 0}.get(row, steps))
     assert 0 <= cell["miou"] <= 100 and cell["block"] == block and cell["init"] == row
     file = tmp_path / block / f"{row}-1-0.json"
     counts = study_count.unpacked(cell["counts"])
@@ -138,7 +150,8 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     before = file.stat().st_mtime_ns
     assert study.run(params, block, row, out, tmp_path) == [cell] and file.stat().st_mtime_ns == before
     (own,) = study.cells(params, block, row, tmp_path)
-    for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else block]:
+    kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}.get(block, block)
+    for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else kind]:
         assert not study.done(changed(params, *change), own, out), change
     for change in [("report", "draws", 7), ("finetune", "shown", 2), ("study", "lr", "ppkt", 0.5)]:
         assert study.done(changed(params, *change), own, out), change

@@ -34,7 +34,9 @@ def write(folder, block, row, fraction, seed, hits, streets=3):
 
 @pytest.fixture
 def sections():
-    return params.profile() | {"study": {"fractions": [0.01], "seeds": [0, 1]}}
+    return params.profile() | {
+        "study": {"fractions": [0.01], "seeds": [0, 1], "side": {"fractions": [0.01], "seeds": [0, 1]}}
+    }
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from xkd.machine import cores, end_with
 from xkd.objectives import OBJECTIVES
 from xkd.params import check_limits
 from xkd.progress import progress
+from xkd.study_variants import VARIANTS, varied
 from xkd.subsets import check_fraction
 
 METRICS = "study/metrics"
@@ -26,9 +27,17 @@ ROWS = {
     "pretraining": ("scratch", "scratch-long", *PRETRAINED),
     "unlabelled": ("self-training", *PRETRAINED),
     "images": ("fused", "teacher-probe"),
+    "linear": ("scratch", *PRETRAINED),
+    "nearest": ("scratch", *PRETRAINED),
+    "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
+    "ablation": tuple(row for block, row in VARIANTS if block == "ablation"),
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
-fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too."""
+fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
+linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
+ablation: (unlabelled, xmodel) with one thing changed."""
+SIDE = ("linear", "nearest", "teachers", "ablation")
+"""Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
 """The init of the rows that are not named after theirs."""
 LIDAR_ONLY = {
@@ -36,9 +45,13 @@ LIDAR_ONLY = {
     + [("unlabelled", row) for row in ("self-training", "lidar-ssl")] * (block == "unlabelled")
     for block in ROWS
 }
-"""The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction."""
+LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("linear", "nearest")}
+LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
+"""The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
+ablation, with the whole method."""
 KEYS = {
-    "": {"fractions", "seeds", "lr", "momentum", "xmodel"},
+    "": {"fractions", "seeds", "side", "lr", "momentum", "xmodel"},
+    "side": {"fractions", "seeds"},
     "lr": {"scratch", *PRETRAINED, "fused"},
     "xmodel": {"pixel", "superpixel", "view", "unified", "hold"},
 }
@@ -68,7 +81,7 @@ def check(params):
         section, where = (study.get(name), f"study.{name}") if name else (study, "study")
         limits.check_section(where, section, known, OWN)
     check_limits("study.lr", "lr", study["lr"])
-    for fraction in study["fractions"]:
+    for fraction in (*study["fractions"], *study["side"]["fractions"]):
         check_fraction(fraction)
     return params
 
@@ -78,7 +91,7 @@ def cells(params, block, row, folder=METRICS):
     if row not in ROWS.get(block, ()):
         rows = "; ".join(f"{name}: {', '.join(own)}" for name, own in ROWS.items())
         raise XkdError(f"The study has no row {row!r} in {block!r}; there are {rows}.")
-    study = params["study"]
+    study = params["study"]["side"] if block in SIDE else params["study"]
     return [
         Cell(block, row, fraction, seed, xkd.ROOT / folder)
         for seed in study["seeds"]
@@ -90,7 +103,7 @@ def done(params, cell, out="out"):
     """Whether a cell's numbers are there and are of these parameters, this code and these data."""
     from xkd.study_cell import made_of
 
-    return cell.file.is_file() and read_json(cell.file).get("made_of") == made_of(params, cell, out)
+    return cell.file.is_file() and read_json(cell.file).get("made_of") == made_of(varied(params, cell), cell, out)
 
 
 def _member(parent):
@@ -101,6 +114,7 @@ def _member(parent):
 def run(params, block, row, out="out", folder=METRICS):
     """Trains the cells of one row that are not there yet, as many at a time as there are cores; -> all its metrics, in `cells`' order."""
     from xkd.study_cell import initial, train
+    from xkd.study_inputs import make
 
     wanted = cells(check(params), block, row, folder)
     left = [cell for cell in wanted if not done(params, cell, out)]
@@ -108,6 +122,8 @@ def run(params, block, row, out="out", folder=METRICS):
         workers = 1 if torch.cuda.is_available() else max(1, cores() // params["finetune"]["processes"])
         spawn = multiprocessing.get_context("spawn")
         starts = {cell.seed: cell for cell in left}.values()
+        params = varied(params, left[0])
+        make(params, left[0], out)
         try:
             with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
                 list(pool.map(initial, *zip(*((params, cell, out) for cell in starts), strict=True)))

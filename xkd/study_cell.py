@@ -9,12 +9,14 @@ import xkd
 from xkd import distill, finetune, fused, lidar_ssl, mixed, native, probe, self_training, unlabelled, xmodel
 from xkd import student as students
 from xkd.errors import XkdError
-from xkd.files import digest
+from xkd.files import atomic, digest
 from xkd.mixed import Source
 from xkd.parallel import device
 from xkd.prepared import Prepared
 from xkd.study import START
 from xkd.study_count import write
+from xkd.study_inputs import inputs
+from xkd.study_variants import variant_of
 from xkd.taught import chosen
 from xkd.train import predict
 
@@ -27,6 +29,7 @@ CODE = {
     "fused": unlabelled.CODE,
     "taught": unlabelled.CODE,
     "probe": ("gathered.py", "probe.py", "subsets.py"),
+    "frozen": ("prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
 }
 """The modules that a kind of training hangs on, besides those of its init."""
 
@@ -35,14 +38,25 @@ def kind_of(cell):
     """How a cell is trained: one of `CODE`."""
     if cell.block == "images":
         return "probe" if cell.row == "teacher-probe" else "fused"
+    if cell.block in ("linear", "nearest"):
+        return "frozen"
     if cell.block == "unlabelled":
         return "taught" if cell.row == "xmodel" else "self"
-    return "labels"
+    return "taught" if cell.block == "ablation" else "labels"
 
 
-def place_of(params, out):
+def start_of(cell):
+    """The name of the init that a cell starts from."""
+    variant = variant_of(cell)
+    return variant.start if variant else START.get(cell.row, cell.row)
+
+
+def place_of(params, out, cell=None):
+    """Where scans, labels and views lie: the pipeline's, or the views that a cell's row has in their place."""
     root = xkd.ROOT / out
-    return unlabelled.Place(root / "prepared", root / "views", params["data"])
+    return unlabelled.Place(
+        root / "prepared", inputs(params, cell, out).views if cell else root / "views", params["data"]
+    )
 
 
 def frames_of(params, cell, out):
@@ -54,14 +68,14 @@ def frames_of(params, cell, out):
 def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe."""
     kind, rates = kind_of(cell), params["study"]["lr"]
-    return None if kind == "probe" else rates["fused" if kind == "fused" else START.get(cell.row, cell.row)]
+    return None if kind in ("probe", "frozen") else rates["fused" if kind == "fused" else start_of(cell)]
 
 
 def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
     settings = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
-    if kind in ("fused", "probe"):
+    if kind in ("fused", "probe", "frozen"):
         del settings["steps"]
     frames = frames_of(params, cell, out)
     facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
@@ -72,6 +86,8 @@ def made_of(params, cell, out):
         facts += [params["mixing"], place.facts(frames, params["mixing"]["frames"])] + [study["momentum"]] * (
             kind == "self"
         )
+    if variant := variant_of(cell):
+        facts += [variant.hard, inputs(params, cell, out).name]
     if kind in ("fused", "taught", "probe"):
         facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
     return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
@@ -79,12 +95,7 @@ def made_of(params, cell, out):
 
 def init_path(params, cell, out):
     """The folder of the init that a cell starts from, named after all that it is made from."""
-    name, data, settings, place = (
-        START.get(cell.row, cell.row),
-        params["data"],
-        params["distill"],
-        place_of(params, out),
-    )
+    name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
     if name != "scratch":
         pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
@@ -93,6 +104,7 @@ def init_path(params, cell, out):
             {k: v for k, v in settings.items() if k not in ("objective", "save_every")} | chosen,
             pool.digest,
             pool.index,
+            inputs(params, cell, out).name,
         ]
     if name == "xmodel":
         facts += [params["views"], params["study"]["xmodel"], params["fused"]]
@@ -105,12 +117,13 @@ def initial(params, cell, out):
     """Makes a cell's init if it is not there, and returns its folder."""
     if kind_of(cell) == "probe":
         return None
-    path, name, seed = init_path(params, cell, out), START.get(cell.row, cell.row), cell.seed
+    path, name, seed = init_path(params, cell, out), start_of(cell), cell.seed
     if path.exists():
         return path
-    data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out)
+    data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out, cell)
     settings = settings if name in ("scratch", "lidar-ssl", "xmodel") else settings | {"objective": name}
-    arguments = (data, student, settings, seed, place.prepared, xkd.ROOT / out / "teacher")
+    found = inputs(params, cell, out)
+    arguments = (data, student, settings, seed, found.prepared, found.teacher)
     label = f"study-{name}-{seed}"
     if name == "scratch":
         finetune.scratch(student, place.split(data["train"]).classes, seed, path)
@@ -129,7 +142,7 @@ def initial(params, cell, out):
 
 def fused_of(params, cell, out):
     """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
-    place, frames = place_of(params, out), frames_of(params, cell, out)
+    place, frames = place_of(params, out, cell), frames_of(params, cell, out)
     init, settings, rate = initial(params, cell, out), params["finetune"], params["study"]["lr"]["fused"]
     shown = {key: value for key, value in settings.items() if key not in ("lr", "steps", "save_every", "shown")}
     facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], rate, cell.seed]
@@ -168,6 +181,8 @@ def train(params, cell, out):
     )
     if kind == "probe":
         guesses, count = teacher_probe(place, frames, seed), 0
+    elif kind == "frozen":
+        guesses, count = frozen(place, frames, seed, arguments[0], cell.block), 0
     elif kind == "fused":
         network, count = fused_of(params, cell, out)[0], finetune.steps(len(frames), params["fused"])
         guesses = {i: mixed.whole(network, seen, i).argmax(1).numpy() for i in range(len(validation))}
@@ -195,7 +210,7 @@ def train(params, cell, out):
         "lr": rate,
         "made_of": made,
     }
-    result |= {"objective": START.get(cell.row, cell.row), "frames": len(frames), "steps": count}
+    result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}
     if made != made_of(params, cell, out):
         raise XkdError(
             f"{cell.file.name}: the code or the data of the study changed while it was trained; run it again."
@@ -211,14 +226,48 @@ def train(params, cell, out):
 def taught(params, cell, out, frames, arguments):
     """The student of `xmodel`, which learns from the fused network's pseudo-labels too; the file of its state, and
     the folder of the predictions, a third of a gigabyte on the default data: both are for the caller to remove."""
-    place = place_of(params, out)
+    place, variant = place_of(params, out, cell), variant_of(cell)
     network, path = fused_of(params, cell, out)
     key = digest(place.facts(frames, params["mixing"]["frames"]))[:16]
     folder = path.with_name(f"{path.name}-{key}")
     if not folder.exists():
         unlabelled.predict(network, place, frames, params["mixing"]["frames"], folder, f"{arguments[-1]}-predict")
+    if variant and variant.hard:
+        soft, folder = folder, folder.with_name(f"{folder.name}-hard")
+        if not folder.exists():
+            harden(soft, folder)
+        shutil.rmtree(soft, ignore_errors=True)
     network, _, resume = unlabelled.train_student(place, frames, folder, *arguments)
     return network, resume, folder
+
+
+def harden(soft, out):
+    """Predictions as `unlabelled.predict` leaves them -> the same with 1 for the likeliest class and 0 for all others."""
+    with atomic(out, folder=True) as folder:
+        for file in soft.glob("*.npy"):
+            said = np.load(file)
+            known = np.flatnonzero(said.max(1) > 0)
+            hard = np.zeros_like(said)
+            hard[known, said[known].argmax(1)] = 1
+            np.save(folder / file.name, hard)
+
+
+def frozen(place, frames, seed, init, kind, points=2000):
+    """Predictions of a probe, `linear` or `nearest`, on the features of the student in folder `init`, fitted on the labelled frames."""
+    network, train, validation = (
+        students.load(init),
+        place.split(place.data["train"]),
+        place.split(place.data["validation"]),
+    )
+
+    @torch.inference_mode()
+    def features(prepared, i):
+        return network.features(network.voxels([(prepared.points(i), prepared.intensity(i))]))
+
+    torch.set_num_threads(1)
+    known = probe.drawn(train, frames, lambda i: features(train, i), points, seed)
+    guess = {"linear": probe.linear, "nearest": probe.nearest}[kind](*known, len(train.classes))
+    return {i: guess(features(validation, i)).numpy() for i in range(len(validation))}
 
 
 def teacher_probe(place, frames, seed, points=2000):

@@ -1,0 +1,150 @@
+"""What rows of the study learn from where it is not what the pipeline made: other teachers, shuffled pairs, fewer views."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import xkd
+from xkd.extract import extract
+from xkd.files import atomic, digest, read_json, write_json
+from xkd.gather import gather
+from xkd.gathered import FIELDS, Gathered
+from xkd.mini import train_mini
+from xkd.mini_unsupervised import train_unsupervised
+from xkd.parallel import device
+from xkd.params import overlay
+from xkd.prepare import prepare
+from xkd.prepared import TeacherFeatures
+from xkd.study_variants import variant_of
+from xkd.teachers import open_teacher
+
+SHORT, FEW = 0.1, 0.25
+"""Of `short` the share of the teacher's steps, of `superpixels` the share of the superpixels."""
+CODE = ("extract.py", "gather.py", "mini.py", "mini_unsupervised.py", "prepare.py", "study_inputs.py", "superpixels.py")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Folders as stages 1, 2 and 2b leave them; `name`: what they are made of, None where they are the pipeline's own."""
+
+    prepared: Path
+    teacher: Path
+    views: Path
+    name: str | None = None
+
+
+def inputs(params, cell, out):
+    """Where what a cell learns from lies, made or not: all of it that is not the pipeline's is in out/study, named after its recipe."""
+    root, variant = xkd.ROOT / out, variant_of(cell)
+    own = Inputs(root / "prepared", root / "teacher", root / "views")
+    if not variant or not (variant.source or variant.views):
+        return own
+    kind = variant.source or f"views-{variant.views}"
+    facts = [kind, params["data"], params["teacher"], params["views"], params["prepare"]] if variant.source else [kind]
+    names = [params["data"]["train"], *params["data"]["unlabelled"]]
+    base = [TeacherFeatures(own.teacher, name, params["data"]["train"]).digest for name in names]
+    base += [Gathered(own.views, name).digest for name in names] if variant.views else []
+    name = f"{kind}-{digest([facts, base], *(xkd.ROOT / 'xkd' / file for file in CODE))[:16]}"
+    folder = root / "study" / name
+    if variant.views:
+        return Inputs(own.prepared, own.teacher, folder, name)
+    prepared = folder / "prepared" if variant.source == "superpixels" else own.prepared
+    return Inputs(prepared, folder / "teacher", folder / "views" if has_views(variant) else own.views, name)
+
+
+def has_views(variant):
+    """Whether the views of another teacher are needed: in rows whose fused network sees images through it."""
+    return variant.source in ("short", "superpixels")
+
+
+def make(params, cell, out):
+    """Makes what `inputs` names, if it is not there."""
+    found, variant = inputs(params, cell, out), variant_of(cell)
+    if found.name is None or (xkd.ROOT / out / "study" / found.name).exists():
+        return
+    own = Inputs(*(xkd.ROOT / out / name for name in ("prepared", "teacher", "views")))
+    with atomic(xkd.ROOT / out / "study" / found.name, folder=True) as folder:
+        if variant.views:
+            for name in (params["data"]["train"], *params["data"]["unlabelled"]):
+                fewer(own.views / name, variant.views, folder / name)
+        elif variant.source == "shuffled":
+            for name in (params["data"]["train"], *params["data"]["unlabelled"]):
+                shuffled(own.teacher / name, folder / "teacher" / name, params["teacher"]["seed"])
+        else:
+            another(params, variant, own, folder)
+
+
+def another(params, variant, own, folder):
+    """The features of another teacher, or of the same on fewer superpixels, in `folder`, with their views where these are needed."""
+    data, settings, source, prepared = (
+        params["data"],
+        params["teacher"],
+        xkd.ROOT / params["teacher"]["source"],
+        own.prepared,
+    )
+    opened = {"name": "mini", "path": own.teacher / "mini"}
+    if variant.source == "random":
+        opened = {"name": "random", "seed": settings["seed"]}
+    elif variant.source == "superpixels":
+        prepared = folder / "prepared"
+        few = max(1, round(FEW * params["prepare"]["superpixels"]))
+        prepare(data, overlay(params["prepare"], {"superpixels": few}), prepared)
+    else:
+        opened["path"] = folder / "mini"
+        if variant.source == "short":
+            given = settings["mini"] | {"steps": max(3, round(SHORT * settings["mini"]["steps"]))}
+            train_mini(source, given, settings["seed"], opened["path"])
+        else:
+            train_unsupervised(source, settings["mini"], settings["seed"], opened["path"])
+    teacher = open_teacher(opened).to(device())
+    extract(teacher, data, prepared, settings, folder / "teacher")
+    if has_views(variant):
+        gather(teacher, data, own.prepared, folder / "teacher", params["views"], folder / "views")
+
+
+def shuffled(features, out, seed):
+    """A split of out/teacher in which every frame has the features of another one, drawn with `seed`: pairs that say nothing."""
+    about = read_json(features / "features.json")
+    arrays = {file.stem: np.load(file, "r") for file in features.glob("*.npy")}
+    with atomic(out, folder=True) as folder:
+        for offsets, values in (("offsets", "features"), ("superpixel_offsets", "superpixel_features")):
+            starts, ends = arrays[offsets][:-1], arrays[offsets][1:]
+            other = derangement(len(starts), seed)
+            mixed = [
+                arrays[values][np.resize(np.arange(starts[j], ends[j]), ends[i] - starts[i])]
+                for i, j in enumerate(other)
+            ]
+            arrays[values] = np.concatenate(mixed)
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
+
+
+def derangement(count, seed):
+    """A permutation of `count` that leaves nothing in its place, where there are two at least: a shuffled circle."""
+    circle = np.random.default_rng(seed).permutation(count)
+    other = np.empty(count, int)
+    other[circle] = np.roll(circle, 1)
+    return other
+
+
+def fewer(views, kind, out):
+    """A copy of a split of out/views with those views alone that are `own` (in the sweep's own images), of one `camera` (the first), or
+    `none`."""
+    about, offsets = read_json(views / "views.json"), np.load(views / "offsets.npy")
+    parts = {
+        name: np.fromfile(views / f"{name}.bin", dtype) for name, dtype in (FIELDS | {"values": np.float16}).items()
+    }
+    parts["values"] = parts["values"].reshape(-1, about["channels"])
+    kept = {"own": parts["step"] == 0, "camera": parts["camera"] == 0, "none": np.zeros(int(offsets[-1]), bool)}[kind]
+    frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    with atomic(out, folder=True) as folder:
+        for name, array in parts.items():
+            (folder / f"{name}.bin").write_bytes(array[kept].tobytes())
+        np.save(
+            folder / "offsets.npy",
+            np.concatenate([[0], np.cumsum(np.bincount(frame[kept], minlength=len(offsets) - 1))]),
+        )
+        about = {key: about[key] for key in ("channels", "reach", "prepared")} | {"views": kind}
+        write_json(folder / "views.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
