@@ -17,6 +17,7 @@ from xkd.study_variants import VARIANTS
 def params(made):
     sections = profile("smoke")
     sections["data"]["root"] = str(made / "nuscenes")
+    sections["teacher"]["source"] = str(made / "cityscapes")
     sections["study"]["fractions"] = [1]
     return sections
 
