@@ -1,0 +1,57 @@
+"""A student as a folder for a model hub: it loads, and its card says what the report says."""
+
+import pytest
+import yaml
+
+import xkd
+from xkd import XkdError, hub, params, report, student
+from xkd.files import read_json, write_json
+from xkd.made_cells import made_cells
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A folder like `out` with invented cells, a student for one of them, and its report."""
+    out = made_cells(tmp_path / "out", fractions=(0.1, 1.0), seeds=2, streets=3)
+    classes = read_json(out / "prepared" / "val" / "frames.json")["classes"]
+    student.save(
+        student.build({"voxel": 1.0, "widths": [4, 4], "classes": classes}, 0),
+        tmp_path / "net",
+        init="xmodel",
+        fraction=0.1,
+    )
+    for file in (tmp_path / "net").iterdir():
+        file.rename(out / "finetune" / "0.1-xmodel-0" / file.name)
+    sections = {name: section for name, section in params.profile().items() if name not in ("sweep", "study")}
+    report.build(out, out / "report", sections | {"report": {"draws": 20, "seed": 0}}, tmp_path / "none.json")
+    return out
+
+
+def test_the_folder_loads_and_its_card_has_the_numbers(sweep, tmp_path):
+    hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
+    network = xkd.load(tmp_path / "hub")
+    metrics = read_json(sweep / "metrics" / "finetune-0.1-xmodel-0.json")
+    assert (
+        set(network.config["classes"]) == set(metrics["iou"])
+        and read_json(tmp_path / "hub" / "metrics.json") == metrics
+    )
+    text = (tmp_path / "hub" / "README.md").read_text()
+    facts = yaml.safe_load(text.split("---\n")[1])
+    assert facts["license"] == "apache-2.0"
+    assert facts["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(metrics["miou"], abs=0.005)
+    summary = read_json(sweep / "report" / "report.json")
+    (gain,) = (d for d in summary["differences"]["xmodel"] if d["fraction"] == 0.1)
+    assert f"{gain['mean']:+.2f} points to training from scratch" in text and "Teacher `mini`" in text
+    for name, value in metrics["iou"].items():
+        assert f"| {name.replace('_', ' ')} | {value:.2f} |" in text
+    assert (tmp_path / "hub" / "curve.png").is_file()
+
+
+def test_a_cell_that_is_not_the_reports_is_refused(sweep, tmp_path):
+    with pytest.raises(XkdError, match="finetune-0.5-xmodel-0.json: no such file"):
+        hub.write("0.5-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
+    file = sweep / "metrics" / "finetune-0.1-xmodel-0.json"
+    write_json(file, read_json(file) | {"miou": 1.0})
+    with pytest.raises(XkdError, match="says nothing of the cell 0.1-xmodel-0 as it is now"):
+        hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
+    assert not (tmp_path / "hub").exists()
