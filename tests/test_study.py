@@ -61,7 +61,7 @@ def test_every_row_has_a_rate_and_a_start(params):
     for block, rows in study.ROWS.items():
         for row in rows:
             variant = VARIANTS.get((block, row))
-            start = variant.start if variant else study.START.get(row, row)
+            start = variant.start if variant else "scratch" if block == "further" else study.START.get(row, row)
             assert row == "teacher-probe" or start in params["study"]["lr"], (block, row)
     assert [c.file.name for c in study.cells(params, "pretraining", "scratch")] == ["scratch-1-0.json"]
 
@@ -127,6 +127,8 @@ def test_counts_by_hand():
         ("unlabelled", "xmodel"),
         ("images", "fused"),
         ("images", "teacher-probe"),
+        ("further", "labels"),
+        ("further", "xmodel"),
         ("linear", "scratch"),
         ("nearest", "scratch"),
         ("teachers", "cosine-shuffled"),
@@ -151,7 +153,10 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     before = file.stat().st_mtime_ns
     assert study.run(params, block, row, out, tmp_path) == [cell] and file.stat().st_mtime_ns == before
     (own,) = study.cells(params, block, row, tmp_path)
-    kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}.get(block, block)
+    kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}
+    kind = kind.get(
+        block, "xmodel" if (block, row) == ("further", "xmodel") else "pretraining" if block == "further" else block
+    )
     for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else kind]:
         assert not study.done(changed(params, *change), own, out), change
     for change in [("report", "draws", 7), ("finetune", "shown", 2), ("study", "lr", "ppkt", 0.5)]:

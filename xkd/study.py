@@ -27,6 +27,7 @@ ROWS = {
     "pretraining": ("scratch", "scratch-long", *PRETRAINED),
     "unlabelled": ("self-training", *PRETRAINED),
     "images": ("fused", "teacher-probe"),
+    "further": ("labels", "xmodel"),
     "linear": ("scratch", *PRETRAINED),
     "nearest": ("scratch", *PRETRAINED),
     "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
@@ -34,9 +35,10 @@ ROWS = {
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
+further: a network trained from scratch on the labels is trained once more, on these alone or as in (unlabelled, xmodel);
 linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
 ablation: (unlabelled, xmodel) with one thing changed."""
-SIDE = ("linear", "nearest", "teachers", "ablation")
+SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
 """The init of the rows that are not named after theirs."""
@@ -47,8 +49,9 @@ LIDAR_ONLY = {
 }
 LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("linear", "nearest")}
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
+LIDAR_ONLY["further"] = [("further", "labels")]
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
-ablation, with the whole method."""
+ablation, with the whole method; more training of a trained network, with as much of it on labels alone."""
 KEYS = {
     "": {"fractions", "seeds", "side", "lr", "momentum", "xmodel"},
     "side": {"fractions", "seeds"},

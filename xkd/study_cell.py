@@ -1,4 +1,4 @@
-"""One cell of the study: the init it starts from, the network with images that it may need, and its training."""
+"""One cell of the study: the network with images that it may need, its training, its evaluation."""
 
 import shutil
 
@@ -6,23 +6,18 @@ import numpy as np
 import torch
 
 import xkd
-from xkd import distill, finetune, fused, lidar_ssl, mixed, native, probe, self_training, unlabelled, xmodel
+from xkd import finetune, fused, mixed, native, probe, self_training, unlabelled
 from xkd import student as students
 from xkd.errors import XkdError
 from xkd.files import atomic, digest
 from xkd.mixed import Source
 from xkd.parallel import device
-from xkd.prepared import Prepared
-from xkd.study import START
 from xkd.study_count import write
 from xkd.study_inputs import inputs
+from xkd.study_start import frames_of, init_path, initial, kind_of, place_of, rate_of, start_of
 from xkd.study_variants import variant_of
-from xkd.taught import chosen
 from xkd.train import predict
 
-INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
-INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "xmodel.py")
-"""The modules that an init is made by; those of an objective are `distill.CODE`."""
 CODE = {
     "labels": finetune.CODE,
     "self": (*unlabelled.CODE, "self_training.py"),
@@ -32,43 +27,6 @@ CODE = {
     "frozen": ("prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
 }
 """The modules that a kind of training hangs on, besides those of its init."""
-
-
-def kind_of(cell):
-    """How a cell is trained: one of `CODE`."""
-    if cell.block == "images":
-        return "probe" if cell.row == "teacher-probe" else "fused"
-    if cell.block in ("linear", "nearest"):
-        return "frozen"
-    if cell.block == "unlabelled":
-        return "taught" if cell.row == "xmodel" else "self"
-    return "taught" if cell.block == "ablation" else "labels"
-
-
-def start_of(cell):
-    """The name of the init that a cell starts from."""
-    variant = variant_of(cell)
-    return variant.start if variant else START.get(cell.row, cell.row)
-
-
-def place_of(params, out, cell=None):
-    """Where scans, labels and views lie: the pipeline's, or the views that a cell's row has in their place."""
-    root = xkd.ROOT / out
-    return unlabelled.Place(
-        root / "prepared", inputs(params, cell, out).views if cell else root / "views", params["data"]
-    )
-
-
-def frames_of(params, cell, out):
-    """The labelled frames of a cell, indices of the training split."""
-    train = place_of(params, out).split(params["data"]["train"])
-    return chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
-
-
-def rate_of(params, cell):
-    """Its learning rate: that of its init, or of the fused network; None for a probe."""
-    kind, rates = kind_of(cell), params["study"]["lr"]
-    return None if kind in ("probe", "frozen") else rates["fused" if kind == "fused" else start_of(cell)]
 
 
 def made_of(params, cell, out):
@@ -91,53 +49,6 @@ def made_of(params, cell, out):
     if kind in ("fused", "taught", "probe"):
         facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
     return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
-
-
-def init_path(params, cell, out):
-    """The folder of the init that a cell starts from, named after all that it is made from."""
-    name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
-    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
-    if name != "scratch":
-        pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
-        chosen = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
-        facts += [
-            {k: v for k, v in settings.items() if k not in ("objective", "save_every")} | chosen,
-            pool.digest,
-            pool.index,
-            inputs(params, cell, out).name,
-        ]
-    if name == "xmodel":
-        facts += [params["views"], params["study"]["xmodel"], params["fused"]]
-        facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
-    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
-    return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
-
-
-def initial(params, cell, out):
-    """Makes a cell's init if it is not there, and returns its folder."""
-    if kind_of(cell) == "probe":
-        return None
-    path, name, seed = init_path(params, cell, out), start_of(cell), cell.seed
-    if path.exists():
-        return path
-    data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out, cell)
-    settings = settings if name in ("scratch", "lidar-ssl", "xmodel") else settings | {"objective": name}
-    found = inputs(params, cell, out)
-    arguments = (data, student, settings, seed, found.prepared, found.teacher)
-    label = f"study-{name}-{seed}"
-    if name == "scratch":
-        finetune.scratch(student, place.split(data["train"]).classes, seed, path)
-    elif name in ("lidar-ssl", "xmodel"):
-        if name == "lidar-ssl":
-            network, _, resume = lidar_ssl.pretrain(*arguments, label)
-        else:
-            network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
-            fused.save_fusion(heads.fusion, path)
-        students.save(network, path, init=name, objective=name, seed=seed)
-        resume.unlink(missing_ok=True)
-    else:
-        distill.distill(*arguments, path, label)
-    return path
 
 
 def fused_of(params, cell, out):

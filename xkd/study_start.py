@@ -1,0 +1,122 @@
+"""What a cell of the study starts from: how it is trained, its labelled frames, and its init, made where it is not there."""
+
+from dataclasses import replace
+
+import xkd
+from xkd import distill, finetune, fused, lidar_ssl, native, unlabelled, xmodel
+from xkd import student as students
+from xkd.files import digest
+from xkd.prepared import Prepared
+from xkd.study import START
+from xkd.study_inputs import inputs
+from xkd.study_variants import variant_of
+from xkd.taught import chosen
+
+INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
+INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "xmodel.py")
+"""The modules that an init is made by; those of an objective are `distill.CODE`."""
+
+
+def kind_of(cell):
+    """How a cell is trained: one of `xkd.study_cell.CODE`."""
+    if cell.block == "images":
+        return "probe" if cell.row == "teacher-probe" else "fused"
+    if cell.block in ("linear", "nearest"):
+        return "frozen"
+    if cell.block == "unlabelled":
+        return "taught" if cell.row == "xmodel" else "self"
+    return "taught" if cell.block == "ablation" or (cell.block, cell.row) == ("further", "xmodel") else "labels"
+
+
+def start_of(cell):
+    """The name of the init that a cell starts from."""
+    variant = variant_of(cell)
+    if cell.block == "further":
+        return "trained"
+    return variant.start if variant else START.get(cell.row, cell.row)
+
+
+def place_of(params, out, cell=None):
+    """Where scans, labels and views lie: the pipeline's, or the views that a cell's row has in their place."""
+    root = xkd.ROOT / out
+    return unlabelled.Place(
+        root / "prepared", inputs(params, cell, out).views if cell else root / "views", params["data"]
+    )
+
+
+def frames_of(params, cell, out):
+    """The labelled frames of a cell, indices of the training split."""
+    train = place_of(params, out).split(params["data"]["train"])
+    return chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
+
+
+def rate_of(params, cell):
+    """Its learning rate: that of its init, or of the fused network; None for a probe."""
+    kind, rates = kind_of(cell), params["study"]["lr"]
+    if kind in ("probe", "frozen"):
+        return None
+    return rates["fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)]
+
+
+def scratch_of(cell):
+    """The cell whose training from scratch a cell of the block `further` goes on from."""
+    return replace(cell, block="pretraining", row="scratch")
+
+
+def init_path(params, cell, out):
+    """The folder of the init that a cell starts from, named after all that it is made from."""
+    name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
+    if name == "trained":
+        own = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
+        facts = [frames_of(params, cell, out), own, rate_of(params, cell), place.split(data["train"]).digest]
+        facts.append(init_path(params, scratch_of(cell), out).name)
+        key = digest(facts, *(xkd.ROOT / "xkd" / code for code in finetune.CODE))[:16]
+        return xkd.ROOT / out / "study" / f"trained-{cell.fraction:g}-{cell.seed}-{key}"
+    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
+    if name != "scratch":
+        pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
+        objective = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
+        facts += [
+            {k: v for k, v in settings.items() if k not in ("objective", "save_every")} | objective,
+            pool.digest,
+            pool.index,
+            inputs(params, cell, out).name,
+        ]
+    if name == "xmodel":
+        facts += [params["views"], params["study"]["xmodel"], params["fused"]]
+        facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
+    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
+    return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
+
+
+def initial(params, cell, out):
+    """Makes a cell's init if it is not there, and returns its folder."""
+    if kind_of(cell) == "probe":
+        return None
+    path, name, seed = init_path(params, cell, out), start_of(cell), cell.seed
+    if path.exists():
+        return path
+    data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out, cell)
+    settings = settings if name in ("scratch", "lidar-ssl", "xmodel") else settings | {"objective": name}
+    found = inputs(params, cell, out)
+    arguments = (data, student, settings, seed, found.prepared, found.teacher)
+    label = f"study-{name}-{seed}"
+    if name == "trained":
+        start, frames = initial(params, scratch_of(cell), out), frames_of(params, cell, out)
+        given = (frames, start, student, params["finetune"], rate_of(params, cell), seed, f"{label}-{cell.fraction:g}")
+        network, _, resume = finetune.train(place.split(data["train"]), *given)
+        students.save(network, path, init="trained", objective="none", fraction=cell.fraction, seed=seed)
+        resume.unlink(missing_ok=True)
+    elif name == "scratch":
+        finetune.scratch(student, place.split(data["train"]).classes, seed, path)
+    elif name in ("lidar-ssl", "xmodel"):
+        if name == "lidar-ssl":
+            network, _, resume = lidar_ssl.pretrain(*arguments, label)
+        else:
+            network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
+            fused.save_fusion(heads.fusion, path)
+        students.save(network, path, init=name, objective=name, seed=seed)
+        resume.unlink(missing_ok=True)
+    else:
+        distill.distill(*arguments, path, label)
+    return path
