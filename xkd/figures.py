@@ -84,8 +84,12 @@ def curve(summary):
         if all(row["low"] is not None for row in points):
             axes[1].vlines(x, [r["low"] for r in points], [r["high"] for r in points], color=look.colour, linewidth=2)
         axes[1].scatter(x, mean, color=look.colour, marker=look.marker[0], zorder=3)
+        # Beside the marker, on the side where no other row's is.
+        where = {"textcoords": "offset points", "va": "center"}
+        last = k == len(summary["differences"]) - 1
+        where |= {"xytext": (9, 0)} if last else {"xytext": (-9, 0), "ha": "right"}
         for at, row in zip(x, points, strict=True):
-            axes[1].annotate(f"{row['mean']:+.1f}", (at, row["mean"]), (9, 0), textcoords="offset points", va="center")
+            axes[1].annotate(f"{row['mean']:+.1f}", (at, row["mean"]), **where)
     if rows == 2:
         axes[1].axhline(0, color=INK, linewidth=0.8)
         axes[1].set(ylabel="gain (points)", title="Paired difference to training from scratch, 95 % interval")

@@ -72,7 +72,8 @@ def curve(summary):
         figure.add_scatter(
             x=[place[row["fraction"]] + 0.08 * (k - (count - 1) / 2) for row in points],
             y=[row["mean"] for row in points],
-            mode="markers+text", text=[f"  {row['mean']:+.2f}" for row in points], textposition="middle right",
+            mode="markers+text", text=[f"  {row['mean']:+.2f}  " for row in points],
+            textposition="middle right" if k == count - 1 else "middle left",
             error_y={**bars, "thickness": 2, "width": 0} if known else None,
             marker={"symbol": style.marker[1], "size": 9},
             marker_color=style.colour, name=style.name, showlegend=False, row=2, col=1,
