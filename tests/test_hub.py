@@ -37,6 +37,12 @@ def test_the_folder_loads_and_its_card_has_the_numbers(sweep, tmp_path):
     )
     text = (tmp_path / "hub" / "README.md").read_text()
     facts = yaml.safe_load(text.split("---\n")[1])
+    # The default data: nobody is to take them for nuScenes.
+    dataset = facts["model-index"][0]["results"][0]["dataset"]
+    assert (
+        dataset == {"type": "xkd-sim", "name": "made streets in the layout of nuscenes"}
+        and "not recorded on any road" in text
+    )
     assert facts["license"] == "apache-2.0"
     assert facts["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(metrics["miou"], abs=0.005)
     summary = read_json(sweep / "report" / "report.json")
@@ -45,6 +51,13 @@ def test_the_folder_loads_and_its_card_has_the_numbers(sweep, tmp_path):
     for name, value in metrics["iou"].items():
         assert f"| {name.replace('_', ' ')} | {value:.2f} |" in text
     assert (tmp_path / "hub" / "curve.png").is_file()
+
+
+def test_recorded_data_are_named(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "made", lambda root: False)
+    hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
+    facts = yaml.safe_load((tmp_path / "hub" / "README.md").read_text().split("---\n")[1])
+    assert facts["model-index"][0]["results"][0]["dataset"] == {"type": "nuscenes", "name": "data/nuscenes"}
 
 
 def test_a_cell_that_is_not_the_reports_is_refused(sweep, tmp_path):

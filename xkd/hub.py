@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import xkd
-from xkd import student, words
+from xkd import estimate, student, words
 from xkd.errors import XkdError
 from xkd.files import atomic, read_json, write_json
 from xkd.palette import share
@@ -47,6 +47,11 @@ def card(cell, network, metrics, summary):
     gain = "".join(
         f"; {d['mean']:+.2f} points to training from scratch, 95 % interval {words.interval(d)}" for d in gains
     )
+    kind, name, sentences = given["data"]["kind"], given["data"]["root"], words.method(summary)
+    if made(name):
+        kind, name = "xkd-sim", f"made streets in the layout of {kind}"
+        said = f"Data: {name} (python -m xkd.sim), not recorded on any road."
+        sentences = [said if sentence.startswith("Data:") else sentence for sentence in sentences]
     size = sum(p.numel() for p in network.parameters())
     classes = [
         [name.replace("_", " "), words.points(value)]
@@ -58,8 +63,8 @@ def card(cell, network, metrics, summary):
         "library_name: xkd",
         "pipeline_tag: other",
         "tags: [lidar, point-cloud, semantic-segmentation, knowledge-distillation]",
-        f"model-index: [{{name: {cell}, results: [{{task: {{type: semantic-segmentation}}, dataset: {{type: {given['data']['kind']}, "
-        f"name: {given['data']['root']}}}, metrics: [{{type: mean_iou, value: {metrics['miou']:.2f}}}]}}]}}]",
+        f"model-index: [{{name: {cell}, results: [{{task: {{type: semantic-segmentation}}, dataset: {{type: {kind}, name: {name}}}, "
+        f"metrics: [{{type: mean_iou, value: {metrics['miou']:.2f}}}]}}]}}]",
         "---",
         f"# {cell}\n",
         f"A LiDAR segmentation network ({size:,} weights), `{metrics['init']}` on {share(metrics['fraction'])} of the labels "
@@ -69,7 +74,7 @@ def card(cell, network, metrics, summary):
         "classes = network.segment(points, intensity)  # (N, 3) metres, x forward, y left, z up; (N,) 0..1\n```\n",
         f"Classes: {', '.join(network.config['classes'])}.\n",
         "## Data, teacher, protocol\n",
-        *[f"- {sentence}" for sentence in words.method(summary)],
+        *[f"- {sentence}" for sentence in sentences],
         "\n## IoU by class of this network\n",
         words.markdown_table(["class", "IoU (%)"], classes),
         "\n## Limits\n",
@@ -78,6 +83,12 @@ def card(cell, network, metrics, summary):
         "![mIoU against the share of labels](curve.png)\n",
     ]
     return "\n".join(parts)
+
+
+def made(root):
+    """Whether the data are those of `xkd.sim`, also where they are not there any more."""
+    folder = xkd.ROOT / root
+    return estimate.made(root) and (not folder.exists() or (folder.parent / "xkd-sim.json").is_file())
 
 
 def main(arguments=None):
