@@ -26,7 +26,7 @@ endef
 help:
 	@echo 'make install   packages into the active environment, or into .venv'
 	echo 'make repro     install, make the data, run what is not done yet, show the results'
-	echo 'make demo      the same stages on tiny data, in out/demo (about ten minutes)'
+	echo 'make demo      the same stages on tiny data, in out/demo (some minutes)'
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
 	echo '               the same stages on your data, in out/real'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
