@@ -14,7 +14,6 @@ from xkd.native import NormReLU
 from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
-from xkd.sparse import collate
 from xkd.train import fit, order
 
 
@@ -66,7 +65,7 @@ class Pool:
             first, segment = first + len(kept), segment + len(means)
         names = ("point", "features", "superpixel", "superpixel_features")
         pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
-        voxels = collate(scans, student["voxel"], len(student["widths"]))
+        voxels = students.voxels(scans, student)
         chosen = voxels.one_each(pairs["point"], rng)
         pairs |= {name: pairs[name][chosen] for name in names[:3]}
         voxels = voxels.only(pairs.pop("point"))
@@ -145,6 +144,9 @@ def features_of(init, prepared, split, i):
 
 CODE = (
     "augment.py",
+    "backbones/base.py",
+    "backbones/spunet.py",
+    "backbones/unet.py",
     "contrast.py",
     "distill.py",
     "losses.py",

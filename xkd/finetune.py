@@ -13,12 +13,14 @@ from xkd.losses import segmentation
 from xkd.metrics import iou
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, matching
-from xkd.sparse import collate
 from xkd.subsets import subset
 from xkd.train import evaluate, fit, order
 
 CODE = (
     "augment.py",
+    "backbones/base.py",
+    "backbones/spunet.py",
+    "backbones/unet.py",
     "finetune.py",
     "losses.py",
     "native.cpp",
@@ -88,7 +90,7 @@ def batch(prepared, frames, holders, student, settings, rng):
         scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
         labels.append(prepared.labels(i)[kept])
     labels = np.concatenate(labels)
-    voxels, known = collate(scans, student["voxel"], len(student["widths"])), np.flatnonzero(labels >= 0)
+    voxels, known = students.voxels(scans, student), np.flatnonzero(labels >= 0)
     chosen = known[voxels.one_each(known, rng)]
     if len(chosen) < 2:  # too few for a norm
         chosen = np.arange(len(labels))

@@ -13,7 +13,7 @@ from xkd import student as students
 from xkd.errors import XkdError
 from xkd.files import atomic, read_json, write_json
 from xkd.fusion import Fusion
-from xkd.sparse import INPUTS, spconv
+from xkd.sparse import spconv
 
 CHECKPOINT = "xkd fused 1"
 
@@ -32,17 +32,18 @@ class Fused(nn.Module):
             dict(config) | {"classes": list(config["classes"])},
             {"images": images, "width": width, "heads": heads},
         )
-        self.student = students.Student(**config)
-        convolution = self.student.stem[0]
+        self.student = students.create(config)
+        holder, _, last = self.student.first.rpartition(".")
+        convolution = self.student.get_submodule(self.student.first)
         wider = spconv.SubMConv3d(
-            len(INPUTS) + images + 1,
+            convolution.in_channels + images + 1,
             convolution.out_channels,
-            3,
+            convolution.kernel_size,
             bias=False,
-            indice_key="level0",
+            indice_key=convolution.indice_key,
             algo=convolution.algo,
         )
-        self.student.stem = spconv.SparseSequential(wider, self.student.stem[1])
+        self.student.get_submodule(holder).add_module(last, wider)
         self.fusion = Fusion(self.student.dim, images, width, heads)
         self.head = nn.Linear(width, len(config["classes"]))
 
@@ -68,9 +69,9 @@ def start_from(network, path):
     the first convolution is given beside the scan starts from nothing: at first the U-Net is that student."""
     given = students.load(path).state_dict()
     own = network.student.state_dict()
-    first = "stem.0.weight"
+    first = f"{network.student.first}.weight"
     wide = torch.zeros_like(own[first])
-    wide[..., : len(INPUTS)] = given[first]
+    wide[..., : given[first].shape[-1]] = given[first]
     merged = {k: v for k, v in given.items() if not k.startswith("head.")} | {first: wide}
     merged |= {k: v for k, v in own.items() if k.startswith("head.")}
     students.check_weights(network.student, merged, path)

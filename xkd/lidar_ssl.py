@@ -12,7 +12,6 @@ from xkd.distill import CODE, Pool, Projection
 from xkd.files import digest
 from xkd.objectives import MATCHES
 from xkd.parallel import device, share, together
-from xkd.sparse import collate
 from xkd.train import fit, order
 
 
@@ -31,7 +30,7 @@ def batch(scans, student, settings, rng):
         kept = crop(points, settings["crop"], rng)
         for look in looks:
             look.append(augment(points[kept], intensity[kept], settings["augment"], rng))
-    first, second = (collate(look, student["voxel"], len(student["widths"])) for look in looks)
+    first, second = (students.voxels(look, student) for look in looks)
     chosen = first.one_each(np.arange(len(first.inverse)), rng)
     return first.only(chosen), second.only(chosen)
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
 from xkd.fused import early
 from xkd.gathered import Gathered, Seen
 from xkd.losses import lovasz_softmax
 from xkd.prepared import Prepared
-from xkd.sparse import Voxels, collate
+from xkd.sparse import Voxels
 
 SURE = 0.5
 """The least weight with which a point counts in Lovasz-softmax: of a prediction, its largest probability."""
@@ -108,7 +109,7 @@ def batch(draws, share, student, settings, rng, dark=0.0, reach=None):
         if source.views is not None:
             seen.append(_views(source, i, kept, len(points), dark, reach, rng, first))
         first += len(kept)
-    voxels = collate(scans, student["voxel"], len(student["widths"]))
+    voxels = students.voxels(scans, student)
     known = np.flatnonzero(np.concatenate(weights) > 0)
     chosen = known[voxels.one_each(known, rng)]
     if len(chosen) < 2:  # too few for a norm
@@ -164,7 +165,7 @@ def loss(logits, targets, weight, lovasz_points):
 def whole(network, source, i, dark=(), reach=None):
     """(N, C) logits of frame i, the whole scan, on the CPU; of a fused network where the source has views."""
     student, prepared, where = network.config, source.prepared, next(network.parameters()).device
-    voxels = collate([(prepared.points(i), prepared.intensity(i))], student["voxel"], len(student["widths"]))
+    voxels = students.voxels([(prepared.points(i), prepared.intensity(i))], student)
     if source.views is None:
         return network(voxels.to(where))[1].cpu()
     point, values, facts = source.views.views(i, reach, dark)

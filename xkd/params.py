@@ -58,7 +58,7 @@ TRAINING = {"batch", "processes", "crop", "warmup", "weight_decay", "clip", "sav
 KEYS = {
     "data": {"kind", "root", "train", "validation", "unlabelled", "tuning", "options"},
     "prepare": {"superpixels", "compactness", "occlusion"},
-    "student": {"voxel", "widths"},
+    "student": {"backbone", "voxel", "widths"},
     "distill": TRAINING | {"objective", "whiten", "hidden", "temperature", "steps", "lr"},
     "finetune": TRAINING | {"lr", "steps", "balanced", "lovasz_points", "shown"},
     "sweep": {"fractions", "inits", "seeds"},
@@ -83,7 +83,7 @@ LIMITS |= {
 }
 LIMITS |= dict.fromkeys(("balanced", "flip"), (0, 1))
 """Least and most of the numbers of that name; of a list or a section, of every one in it."""
-KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective"), (str, "a word"))
+KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective", "backbone"), (str, "a word"))
 KINDS |= dict.fromkeys(("unlabelled", "tuning", "widths", "fractions", "inits", "seeds"), (list, "a list"))
 
 

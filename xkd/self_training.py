@@ -9,10 +9,11 @@ from torch import nn
 
 import xkd
 from xkd import mixed
+from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.mixed import Batch, Draw, Source
 from xkd.parallel import device, share, together
-from xkd.sparse import Voxels, collate
+from xkd.sparse import Voxels
 from xkd.train import fit
 from xkd.unlabelled import begin, everything, facts_of, state_file
 
@@ -75,7 +76,7 @@ def batch(draws, rate, student, settings, rng):
         else:
             origin.append(np.full(len(kept), -1))
         first += len(kept)
-    voxels = collate(scans, student["voxel"], len(student["widths"]))
+    voxels = students.voxels(scans, student)
     origin, weights = np.concatenate(origin), np.concatenate(weights)
     usable = np.flatnonzero((weights > 0) | (origin >= 0))
     chosen = usable[voxels.one_each(usable, rng)]
@@ -84,7 +85,7 @@ def batch(draws, rate, student, settings, rng):
     row = np.flatnonzero(origin[chosen] >= 0)
     other = None
     if others and len(row):
-        other = collate(others, student["voxel"], len(student["widths"])).only(origin[chosen][row])
+        other = students.voxels(others, student).only(origin[chosen][row])
     parts = (torch.from_numpy(a) for a in (np.concatenate(targets)[chosen], weights[chosen]))
     return Pair(Batch(voxels.only(chosen), *parts, None), torch.from_numpy(row), other)
 

@@ -34,7 +34,7 @@ if not torch.cuda.is_available():
     ops.GEMM_CPP = GemmTunerSimple([])
 native.install(ops)
 
-__all__ = ["ConvAlgo", "SparseConvolution", "Voxels", "collate", "spconv", "voxelise"]
+__all__ = ["ConvAlgo", "SparseConvolution", "Voxels", "choose_algorithm", "collate", "spconv", "voxelise"]
 
 INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
 """What the network is given of a point; a voxel gets the mean over its points."""
@@ -42,15 +42,24 @@ INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
 REACH = 1 << 20
 
 
+def choose_algorithm(network, cuda):
+    """Sets every sparse convolution of a network to the algorithm for the device that it is to run on."""
+    for module in network.modules():
+        if isinstance(module, SparseConvolution):
+            module.algo = ConvAlgo.MaskImplicitGemm if cuda else ConvAlgo.Native
+
+
 @dataclass
 class Voxels:
     """A batch of scans as voxels. `coordinates (V, 4)` int32 (scan, z, y, x); `features (V, 6)`; `inverse (N,)` the voxel of each
-    point; `inputs (N, 6)` the points' own features; `shape` (z, y, x) of the grid; `scan (N,)` which scan a point is of."""
+    point; `inputs (N, 6)` the points' own features; `points (N, 3)` in metres; `scan (N,)` which scan a point is of; `shape` (z, y, x)
+    of the grid."""
 
     coordinates: torch.Tensor
     features: torch.Tensor
     inverse: torch.Tensor
     inputs: torch.Tensor
+    points: torch.Tensor
     scan: torch.Tensor
     shape: tuple
     scans: int
@@ -60,7 +69,7 @@ class Voxels:
 
         In training the statistics of a norm over points are then those of these points.
         """
-        chosen = {name: getattr(self, name)[points] for name in ("inverse", "inputs", "scan")}
+        chosen = {name: getattr(self, name)[points] for name in ("inverse", "inputs", "points", "scan")}
         return replace(self, **chosen)
 
     def one_each(self, points, rng):
@@ -153,8 +162,9 @@ def collate(scans, size, levels):
         cells, inverse, features, inputs = voxelise(points, intensity, size)
         cells -= cells.min(0) // coarse * coarse
         index = np.concatenate([np.full((len(cells), 1), b), cells[:, ::-1]], 1).astype(np.int32)
-        parts.append((index, features, inverse + start, inputs, np.full(len(inverse), b)))
+        own = np.asarray(points, np.float32)
+        parts.append((index, features, inverse + start, inputs, own, np.full(len(inverse), b)))
         start += len(cells)
-    index, features, inverse, inputs, scan = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    index, features, inverse, inputs, own, scan = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     shape = tuple(int(-(-(extent + 1) // coarse) * coarse) for extent in index[:, 1:].max(0))
-    return Voxels(*(torch.from_numpy(a) for a in (index, features, inverse, inputs, scan)), shape, len(scans))
+    return Voxels(*(torch.from_numpy(a) for a in (index, features, inverse, inputs, own, scan)), shape, len(scans))

@@ -1,91 +1,43 @@
-"""The student: a sparse U-Net over LiDAR voxels, the only network at inference, and its checkpoint."""
+"""The student, the only network at inference: made from its section of params.yaml, saved and loaded."""
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from torch import nn
 
+from xkd.backbones import BACKBONES
 from xkd.errors import XkdError
 from xkd.files import atomic, read_json, write_json
-from xkd.native import NormReLU
-from xkd.sparse import INPUTS, ConvAlgo, SparseConvolution, collate, spconv
+from xkd.sparse import collate
 
 CHECKPOINT = "xkd student 1"
 
 
-def _block(kind, inputs, outputs, key, **options):
-    options = {"kernel_size": 3, "bias": False, "indice_key": key, "algo": ConvAlgo.Native} | options
-    return spconv.SparseSequential(kind(inputs, outputs, **options), NormReLU(outputs))
+def create(config):
+    """The network that `config` describes: backbone (a word of `BACKBONES`; without one, unet), voxel, widths, classes."""
+    own = dict(config)
+    return _kind(own.pop("backbone", "unet"))(**own)
 
 
-class Student(nn.Module):
-    """Points of a batch -> (N, C) features and (N, classes) logits; C = widths[0] * 2.
+def _kind(backbone):
+    if backbone not in BACKBONES:
+        raise XkdError(f"params.yaml: student.backbone {backbone!r} is unknown; there are {', '.join(BACKBONES)}.")
+    return BACKBONES[backbone]
 
-    A U-Net of submanifold 3x3x3 convolutions with a 2x2x2 strided step between levels (Choy et al. 2019, Graham et al. 2018),
-    one block a level on the way down and one on the way up; a point takes its voxel's feature plus a linear map of its own
-    inputs, so that points of one voxel can differ. `config`: voxel (m), widths (one a level), classes (names).
-    """
 
-    def __init__(self, voxel, widths, classes):
-        super().__init__()
-        self.config = {"voxel": voxel, "widths": list(widths), "classes": list(classes)}
-        self.dim = 2 * widths[0]
-        self.stem = _block(spconv.SubMConv3d, len(INPUTS), widths[0], "level0")
-        self.encoder, self.down, self.up, self.decoder = (nn.ModuleList() for _ in range(4))
-        for level, width in enumerate(widths):
-            self.encoder.append(_block(spconv.SubMConv3d, width, width, f"level{level}"))
-        for level, (fine, coarse) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            self.down.append(_block(spconv.SparseConv3d, fine, coarse, f"down{level}", kernel_size=2, stride=2))
-            self.up.append(_block(spconv.SparseInverseConv3d, coarse, fine, f"down{level}", kernel_size=2))
-            self.decoder.append(_block(spconv.SubMConv3d, 2 * fine, self.dim if level == 0 else fine, f"level{level}"))
-        self.point = nn.Sequential(nn.Linear(len(INPUTS), self.dim), NormReLU(self.dim))
-        self.head = nn.Linear(self.dim, len(classes))
-
-    def _choose_algorithm(self, cuda):
-        for module in self.modules():
-            if isinstance(module, SparseConvolution):
-                module.algo = ConvAlgo.MaskImplicitGemm if cuda else ConvAlgo.Native
-
-    def features(self, voxels):
-        """`Voxels` -> (N, C) features, one a point."""
-        self._choose_algorithm(voxels.features.is_cuda)
-        x = self.stem(spconv.SparseConvTensor(voxels.features, voxels.coordinates, voxels.shape, voxels.scans))
-        skips = []
-        for level, encode in enumerate(self.encoder):
-            x = encode(x)
-            if level < len(self.down):
-                skips.append(x)
-                x = self.down[level](x)
-        for level in reversed(range(len(self.down))):
-            x = self.up[level](x)
-            x = self.decoder[level](x.replace_feature(torch.cat([x.features, skips[level].features], 1)))
-        return x.features[voxels.inverse] + self.point(voxels.inputs)
-
-    def forward(self, voxels):
-        """`Voxels` -> (N, C) features and (N, classes) logits."""
-        features = self.features(voxels)
-        return features, self.head(features)
-
-    def voxels(self, scans):
-        """A list of (points (N, 3), intensity (N,)) -> the `Voxels` this network works on, on its device."""
-        return collate(scans, self.config["voxel"], len(self.config["widths"])).to(self.head.weight.device)
-
-    @torch.inference_mode()
-    def segment(self, points, intensity):
-        """One scan, (N, 3) metres (x forward, y left, z up) and (N,) intensity 0..1 -> (N,) int64 class ids."""
-        self.eval()
-        return self(self.voxels([(np.asarray(points), np.asarray(intensity))]))[1].argmax(1).cpu().numpy()
+def voxels(scans, student):
+    """A list of (points (N, 3), intensity (N,)) -> the `Voxels` that a student with this section `student` works on."""
+    levels = _kind(student.get("backbone", "unet")).levels(student["widths"])
+    return collate(scans, student["voxel"], levels)
 
 
 def build(config, seed):
-    """A student with fresh weights drawn from `seed` alone. config: voxel, widths, classes."""
+    """A student with fresh weights drawn from `seed` alone; config: see `create`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Student(**config)
+        return create(config)
 
 
 def save(network, path, **facts):
@@ -106,7 +58,7 @@ def load(path, device="cpu"):
     if kind != CHECKPOINT:
         raise XkdError(f"{path / 'network.json'}: kind is {kind!r}, and only {CHECKPOINT!r} can be loaded.")
     try:
-        network = Student(**about["config"])
+        network = create(about["config"])
     except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
         raise XkdError(f"{path / 'network.json'}: its config does not describe a student ({error!r}).") from None
     try:

@@ -16,7 +16,7 @@ from xkd.fusion import Fusion
 from xkd.gathered import Gathered, Seen
 from xkd.objectives import MATCHES, superpixels
 from xkd.parallel import device, share, together
-from xkd.sparse import Voxels, collate
+from xkd.sparse import Voxels
 from xkd.train import fit, order
 
 
@@ -93,7 +93,7 @@ def batch(pool, gathered, indices, student, settings, hold, reach, rng):
         first, segment = first + len(kept), segment + len(means)
     names = ("point", "features", "superpixel", "superpixel_features")
     pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
-    voxels = collate(scans, student["voxel"], len(student["widths"]))
+    voxels = students.voxels(scans, student)
     chosen = voxels.one_each(pairs["point"], rng)
     pairs |= {name: pairs[name][chosen] for name in names[:3]}
     asked = pairs.pop("point")

@@ -1,0 +1,199 @@
+"""The second student: Pointcept's names and shapes, against a dense network, weights there and back; any module of points."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xkd import XkdError, backbones, pointcept, student
+from xkd.backbones.base import Backbone
+from xkd.sparse import ConvAlgo, spconv
+
+SMALL = {"backbone": "spunet", "voxel": 1.0, "widths": [4, 4, 6, 5, 8], "classes": ["road", "car", "tree"]}
+WIDTHS = [32, 32, 64, 128, 256, 256, 128, 96, 96]
+
+
+def scan(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-4, 4, (count, 3)).astype(np.float32), rng.random(count).astype(np.float32)
+
+
+def test_names_and_shapes_are_pointcepts():
+    """From its published structure: a 5x5x5 stem, four stages of 2, 3, 4 and 6 residual blocks, four of 2 on the way up."""
+    state = pointcept.given(student.build(SMALL | {"widths": WIDTHS, "classes": [str(k) for k in range(16)]}, 0))
+    shapes = {name.removeprefix("module.backbone."): tuple(value.shape) for name, value in state.items()}
+    expected = {
+        "conv_input.0.weight": (32, 5, 5, 5, 4),
+        "conv_input.1.running_var": (32,),
+        "down.0.0.weight": (32, 2, 2, 2, 32),
+        "down.1.0.weight": (64, 2, 2, 2, 32),
+        "down.3.0.weight": (256, 2, 2, 2, 128),
+        "enc.0.block1.conv2.weight": (32, 3, 3, 3, 32),
+        "enc.3.block5.bn2.bias": (256,),
+        "up.0.0.weight": (96, 2, 2, 2, 96),
+        "up.1.0.weight": (96, 2, 2, 2, 128),
+        "up.2.0.weight": (128, 2, 2, 2, 256),
+        "up.3.0.weight": (256, 2, 2, 2, 256),
+        "dec.0.block0.proj.0.weight": (96, 1, 1, 1, 128),
+        "dec.0.block0.conv1.weight": (96, 3, 3, 3, 128),
+        "dec.1.block0.proj.0.weight": (96, 1, 1, 1, 128),
+        "dec.2.block0.conv1.weight": (128, 3, 3, 3, 192),
+        "dec.3.block0.conv1.weight": (256, 3, 3, 3, 384),
+        "dec.3.block1.conv2.weight": (256, 3, 3, 3, 256),
+        "final.weight": (16, 1, 1, 1, 96),
+        "final.bias": (16,),
+    }
+    assert {name: shapes.get(name) for name in expected} == expected
+    blocks = {(s, k): name for name in shapes if name.startswith("enc.") for s, k in [name.split(".")[1:3]]}
+    assert {s: sum(stage == s for stage, _ in blocks) for s in "0123"} == {"0": 2, "1": 3, "2": 4, "3": 6}
+    assert not any("enc." in name and "proj" in name for name in shapes)  # an encoder's blocks keep their width
+    trained = sum(
+        int(np.prod(shape)) for name, shape in shapes.items() if "running" not in name and "num_batches" not in name
+    )
+    assert trained == pytest.approx(39.2e6, rel=0.005)  # as it is reported
+
+
+def dense(network, grid):
+    """The same network on a full grid (1, 4, x, y, z) all of whose cells are there."""
+
+    def conv(module, x, **options):
+        if module.conv1x1:  # spconv takes the numbers of the weight (out, 1, 1, 1, in) as those of (in, out)
+            return torch.einsum("bixyz,io->boxyz", x, module.weight.reshape(x.shape[1], -1))
+        return F.conv3d(x, module.weight.permute(0, 4, 1, 2, 3), **options)
+
+    def norm(module, x):
+        return F.batch_norm(x, module.running_mean, module.running_var, module.weight, module.bias, eps=1e-3)
+
+    def block(module, x):
+        y = norm(module.bn1, conv(module.conv1, x, padding=1)).relu()
+        y = norm(module.bn2, conv(module.conv2, y, padding=1))
+        skip = norm(module.proj[1], conv(module.proj[0], x)) if len(module.proj) else x
+        return (y + skip).relu()
+
+    x = norm(network.conv_input[1], conv(network.conv_input[0], grid, padding=2)).relu()
+    skips = [x]
+    for down, encode in zip(network.down, network.enc, strict=True):
+        x = norm(down[1], conv(down[0], x, stride=2)).relu()
+        for module in encode:
+            x = block(module, x)
+        skips.append(x)
+    skips.pop()
+    for up, decode in zip(network.up[::-1], network.dec[::-1], strict=True):
+        x = F.conv_transpose3d(x, up[0].weight.permute(4, 0, 1, 2, 3), stride=2)
+        x = torch.cat([norm(up[1], x).relu(), skips.pop()], 1)
+        for module in decode:
+            x = block(module, x)
+    return x
+
+
+def test_the_sparse_network_is_the_dense_one_where_every_cell_is_there():
+    network = student.build(SMALL, 3)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    x, y, z = np.meshgrid(np.arange(8), np.arange(4), np.arange(4), indexing="ij")
+    cells = np.stack([x, y, z], -1).reshape(-1, 3)
+    points, intensity = cells.astype(np.float32) + 0.25, np.random.default_rng(0).random(len(cells)).astype(np.float32)
+    network.eval()
+    with torch.inference_mode():
+        sparse = network.features(network.voxels([(points, intensity)]))
+        grid = (
+            torch.from_numpy(np.concatenate([points, intensity[:, None]], 1))
+            .reshape(8, 4, 4, 4)
+            .permute(3, 0, 1, 2)[None]
+        )
+        expected = dense(network, grid)[0].permute(1, 2, 3, 0).reshape(len(cells), -1)
+    assert torch.allclose(sparse, expected, atol=1e-4)
+
+
+def test_the_classifier_is_pointcepts_convolution():
+    """Its `final` as spconv computes it, on the features of our network."""
+    network = student.build(SMALL, 2).eval()
+    state = pointcept.given(network)
+    final = spconv.SubMConv3d(network.dim, 3, 1, bias=True, algo=ConvAlgo.Native)
+    final.load_state_dict({name: state[f"module.backbone.final.{name}"] for name in ("weight", "bias")})
+    with torch.inference_mode():
+        features, logits = network(network.voxels([scan(50)]))
+        cells = torch.cat([torch.zeros(50, 1), torch.arange(50)[:, None].expand(50, 3)], 1).int()
+        expected = final(spconv.SparseConvTensor(features, cells, (64, 64, 64), 1)).features
+    assert torch.allclose(logits, expected, atol=1e-6)
+
+
+def test_weights_go_there_and_back(tmp_path):
+    network = student.build(SMALL, 1)
+    student.save(network, tmp_path / "own")
+    assert pointcept.main(["give", str(tmp_path / "own"), str(tmp_path / "theirs.pth")]) == 0
+    state = torch.load(tmp_path / "theirs.pth", weights_only=True)["state_dict"]
+    assert {name: tuple(v.shape) for name, v in state.items()} == {
+        n: tuple(v.shape) for n, v in pointcept.given(network).items()
+    }
+    again = pointcept.take(tmp_path / "theirs.pth", 1.0, SMALL["classes"], tmp_path / "again")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    points, intensity = scan(200)
+    assert (student.load(tmp_path / "again").segment(points, intensity) == network.segment(points, intensity)).all()
+    other = pointcept.take(tmp_path / "theirs.pth", 1.0, ["a", "b"], tmp_path / "other")
+    assert student.load(tmp_path / "other").facts["classifier"] == "new"
+    assert torch.equal(other.enc[0].block0.conv1.weight, network.enc[0].block0.conv1.weight)
+
+
+def test_what_is_no_spunet_is_refused(tmp_path, capsys):
+    (tmp_path / "text.pth").write_text("no checkpoint")
+    assert pointcept.main(["take", str(tmp_path / "text.pth"), str(tmp_path / "out")]) == 1
+    assert "text.pth: cannot be read as a torch checkpoint" in capsys.readouterr().err
+    torch.save({"state_dict": {"a.weight": torch.zeros(2)}}, tmp_path / "else.pth")
+    assert pointcept.main(["take", str(tmp_path / "else.pth"), str(tmp_path / "out")]) == 1
+    assert "no weights of a SpUNet" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    student.save(student.build({"voxel": 1.0, "widths": [4, 4], "classes": ["a"]}, 0), tmp_path / "unet")
+    assert pointcept.main(["give", str(tmp_path / "unet"), str(tmp_path / "out.pth")]) == 1
+    assert "its backbone is unet" in capsys.readouterr().err
+    with pytest.raises(XkdError, match="student.widths is \\[4, 4\\]; spunet takes one for the stem"):
+        student.build(SMALL | {"widths": [4, 4]}, 0)
+    with pytest.raises(XkdError, match="student.backbone 'resnet' is unknown; there are unet, spunet"):
+        student.build(SMALL | {"backbone": "resnet"}, 0)
+
+
+class PerPoint(Backbone):
+    """A module of points and nothing else, as anybody may bring one."""
+
+    def __init__(self, voxel, widths, classes):
+        self.begin("perpoint", voxel, widths, classes)
+        self.layers = torch.nn.Sequential(torch.nn.Linear(4, widths[0]), torch.nn.ReLU())
+        self.finish(widths[0])
+
+    @staticmethod
+    def levels(widths):
+        return 1
+
+    def features(self, voxels):
+        return self.layers(torch.cat([voxels.points, voxels.inputs[:, :1]], 1))
+
+
+@pytest.mark.parametrize(
+    "config", [SMALL, SMALL | {"backbone": "perpoint", "widths": [16]}], ids=["spunet", "any module"]
+)
+def test_any_module_of_points_is_distilled_and_fine_tuned(made, stages, tmp_path, monkeypatch, config):
+    from xkd import finetune, params
+    from xkd.distill import distill
+    from xkd.prepared import Prepared
+
+    monkeypatch.setitem(backbones.BACKBONES, "perpoint", PerPoint)
+    sections = params.profile("smoke")
+    data = sections["data"] | {"root": str(made / "nuscenes")}
+    section = {key: config[key] for key in ("backbone", "voxel", "widths")}
+    losses = distill(
+        data, section, sections["distill"], 0, stages / "prepared", stages / "teacher", tmp_path / "distilled"
+    )
+    assert np.isfinite(losses).all()
+    prepared = Prepared(stages / "prepared", "train")
+    settings = sections["finetune"]
+    network, losses, resume = finetune.train(
+        prepared, [0, 1], tmp_path / "distilled", section, settings, 0.01, 0, "test"
+    )
+    resume.unlink()
+    assert np.isfinite(losses).all() and len(network.segment(*scan(50))) == 50
+    student.save(network, tmp_path / "tuned")
+    points, intensity = scan(60)
+    assert (student.load(tmp_path / "tuned").segment(points, intensity) == network.segment(points, intensity)).all()

@@ -1,0 +1,105 @@
+"""A second student: the sparse U-Net of residual blocks that Pointcept calls SpUNet, in its own layout of names and shapes.
+
+Written from its published structure, so that its weights can be taken over and ours handed on (`xkd.pointcept`).
+"""
+
+import torch
+from torch import nn
+from torch_scatter import scatter_mean
+
+from xkd.backbones.base import Backbone
+from xkd.errors import XkdError
+from xkd.sparse import ConvAlgo, choose_algorithm, spconv
+
+CHANNELS = 4
+"""Inputs of a voxel: the mean place of its points in metres (x, y, z) and their mean intensity."""
+DEEP = {1: 2, 2: 3, 3: 4, 4: 6}
+"""Residual blocks of an encoder stage; every decoder stage has two."""
+
+
+def _convolution(kind, inputs, outputs, size, key, **options):
+    return kind(inputs, outputs, size, bias=False, indice_key=key, algo=ConvAlgo.Native, **options)
+
+
+def _norm(width):
+    return nn.BatchNorm1d(width, eps=1e-3, momentum=0.01)
+
+
+class Block(spconv.SparseModule):
+    """relu(skip(x) + norm(conv(relu(norm(conv(x)))))); the skip is a 1x1x1 convolution where the width changes (He et al., CVPR 2016)."""
+
+    def __init__(self, inputs, outputs, key):
+        super().__init__()
+        skip = [_convolution(spconv.SubMConv3d, inputs, outputs, 1, None), _norm(outputs)] if inputs != outputs else []
+        self.proj = spconv.SparseSequential(*skip)
+        self.conv1, self.bn1 = _convolution(spconv.SubMConv3d, inputs, outputs, 3, key), _norm(outputs)
+        self.conv2, self.bn2 = _convolution(spconv.SubMConv3d, outputs, outputs, 3, key), _norm(outputs)
+
+    def forward(self, x):
+        y = self.conv1(x)
+        y = self.conv2(y.replace_feature(self.bn1(y.features).relu()))
+        return y.replace_feature((self.bn2(y.features) + self.proj(x).features).relu())
+
+
+class SpUNet(Backbone):
+    """`widths`: of the stem, then of the encoder's stages, then of as many decoder's, the coarsest first; Pointcept's default is
+    32, 32, 64, 128, 256, 256, 128, 96, 96. Cells are indexed x, y, z, as there. A point has its voxel's feature.
+    """
+
+    first = "conv_input.0"
+
+    def __init__(self, voxel, widths, classes):
+        if len(widths) < 3 or len(widths) % 2 == 0:
+            raise XkdError(
+                f"params.yaml: student.widths is {list(widths)}; spunet takes one for the stem and two a stage."
+            )
+        self.begin("spunet", voxel, widths, classes)
+        stem, *stages = widths
+        count = len(stages) // 2
+        encoder, decoder = [stem, *stages[:count]], stages[count - 1 :]
+        layer = lambda kind, a, b, size, key, **options: spconv.SparseSequential(  # noqa: E731
+            _convolution(kind, a, b, size, key, **options), _norm(b), nn.ReLU()
+        )
+        self.conv_input = layer(spconv.SubMConv3d, CHANNELS, stem, 5, "stem")
+        self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
+        for stage in range(1, count + 1):
+            fine, coarse, below, above = (
+                encoder[stage - 1],
+                encoder[stage],
+                decoder[count - stage],
+                decoder[count - stage + 1],
+            )
+            self.down.append(layer(spconv.SparseConv3d, fine, coarse, 2, f"spconv{stage}", stride=2))
+            self.enc.append(_blocks([coarse] * (DEEP.get(stage, 2) + 1), f"subm{stage}"))
+            self.up.append(layer(spconv.SparseInverseConv3d, below, above, 2, f"spconv{stage}"))
+            self.dec.append(_blocks([above + fine, above, above], f"subm{stage - 1}"))
+        self.finish(widths[-1])
+        for module in self.modules():
+            if isinstance(module, spconv.SubMConv3d):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+
+    @staticmethod
+    def levels(widths):
+        return len(widths) // 2 + 1
+
+    def features(self, voxels):
+        choose_algorithm(self, voxels.features.is_cuda)
+        place = torch.cat([voxels.points, voxels.inputs[:, :1]], 1)
+        mean = scatter_mean(place, voxels.inverse, 0, dim_size=len(voxels.coordinates))
+        mean = torch.cat([mean, voxels.features[:, voxels.inputs.shape[1] :]], 1)  # what a network with images appended
+        cells = voxels.coordinates[:, [0, 3, 2, 1]].contiguous()
+        x = self.conv_input(spconv.SparseConvTensor(mean, cells, voxels.shape[::-1], voxels.scans))
+        skips = [x]
+        for down, encode in zip(self.down, self.enc, strict=True):
+            x = encode(down(x))
+            skips.append(x)
+        skips.pop()
+        for up, decode in zip(self.up[::-1], self.dec[::-1], strict=True):
+            x = up(x)
+            x = decode(x.replace_feature(torch.cat([x.features, skips.pop().features], 1)))
+        return x.features[voxels.inverse]
+
+
+def _blocks(widths, key):
+    made = {f"block{i}": Block(a, b, key) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))}
+    return spconv.SparseSequential(**made)
