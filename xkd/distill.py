@@ -16,6 +16,8 @@ from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.train import fit, order
 
+PAIRS = ("point", "features", "superpixel", "superpixel_features")
+
 
 class Projection(nn.Module):
     """Student features (P, C) -> (P, D) in the teacher's space: two layers, thrown away after distillation.
@@ -48,29 +50,48 @@ class Pool:
     def __len__(self):
         return len(self.index)
 
-    def batch(self, indices, student, settings, rng):
-        """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),
-        superpixel (P,) rows of superpixel_features (S, D)."""
-        scans, parts, first, segment = [], [], 0, 0
+    def crops(self, indices, settings, rng):
+        """Augmented crops of frames -> scans [(points, intensity)]; their pairs: point (P,) rows of the batch's points, features (P, C),
+        superpixel (P,) rows of superpixel_features (S, C); and [(split, frame, rows)]: where the points of each frame are in the batch,
+        -1 for those cut away."""
+        scans, parts, places, first, segment = [], [], [], 0, 0
         for s, i in (self.index[k] for k in indices):
             prepared, teacher = self.splits[s]
             point, superpixel, features = teacher.pairs(i)
-            kept = crop(prepared.points(i), settings["crop"], rng, point)
-            place = np.full(len(prepared.points(i)), -1)
-            place[kept] = np.arange(len(kept))
-            inside = place[point] >= 0
-            means = teacher.superpixels(i)
-            parts.append((place[point[inside]] + first, features[inside], superpixel[inside] + segment, means))
+            kept = crop(prepared.points(i), settings["crop"], rng, point if len(point) else None)
+            rows = np.full(len(prepared.points(i)), -1)
+            rows[kept] = np.arange(first, first + len(kept))
+            inside, means = rows[point] >= 0, teacher.superpixels(i)
+            parts.append((rows[point[inside]], features[inside], superpixel[inside] + segment, means))
             scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
+            places.append((s, i, rows))
             first, segment = first + len(kept), segment + len(means)
-        names = ("point", "features", "superpixel", "superpixel_features")
-        pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
+        return scans, {n: np.concatenate(a) for n, a in zip(PAIRS, zip(*parts, strict=True), strict=True)}, places
+
+    def asked(self, scans, pairs, student, rng):
+        """What `crops` gives -> the voxels, with a feature asked for at one of each voxel's pairs, these pairs, whitened, and the rows of
+        the batch's points that they lie at."""
         voxels = students.voxels(scans, student)
         chosen = voxels.one_each(pairs["point"], rng)
-        pairs |= {name: pairs[name][chosen] for name in names[:3]}
-        voxels = voxels.only(pairs.pop("point"))
-        pairs = {name: torch.from_numpy(array) for name, array in pairs.items()}
-        return voxels, pairs | {name: pairs[name] @ self.whitening for name in ("features", "superpixel_features")}
+        rows = pairs["point"][chosen]
+        found = {name: torch.from_numpy(pairs[name][chosen]) for name in ("features", "superpixel")}
+        found["superpixel_features"] = torch.from_numpy(pairs["superpixel_features"])
+        whitened = {name: found[name] @ self.whitening for name in ("features", "superpixel_features")}
+        return voxels.only(rows), found | whitened, rows
+
+    def batch(self, indices, student, settings, rng):
+        """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),
+        superpixel (P,) rows of superpixel_features (S, D)."""
+        scans, pairs, _ = self.crops(indices, settings, rng)
+        return self.asked(scans, pairs, student, rng)[:2]
+
+
+def beginner(pool, student, settings, seed):
+    """A student with fresh weights, and the head that takes its features to the teacher's."""
+    network = students.build(student | {"classes": pool.classes}, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network, Projection(network.dim, settings["hidden"], pool.dim)
 
 
 def distill(data, student, settings, seed, prepared, teacher, out, label=None):
@@ -94,10 +115,7 @@ def _train(data, student, settings, seed, prepared, teacher, label):
     """The distilled student, the losses, and the file of the training's state."""
     loss_of_pairs = objective(settings["objective"])
     pool = Pool(data, settings, prepared, teacher)
-    network = students.build(student | {"classes": pool.classes}, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        projection = Projection(network.dim, settings["hidden"], pool.dim)
+    network, projection = beginner(pool, student, settings, seed)
     both = nn.ModuleList([network, projection]).to(device())
 
     def make(step):

@@ -68,7 +68,7 @@ def _split(teacher, dataset, prepared, settings, out):
         maps = {n: _map(folder / f"{n}.npy", tuple(map(int, s))) for n, s in shapes.items()}
         point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
         reach = settings["reach"]
-        maps_of = Remembered(lambda i: _maps(teacher, dataset[i].cameras), 2 * (reach + cores()) + 1)
+        maps_of = Remembered(lambda i: feature_maps(teacher, dataset[i].cameras), 2 * (reach + cores()) + 1)
         frames = workers.map(lambda i: _frame(maps_of, dataset, prepared, i, chosen[i], reach), range(len(prepared)))
         for i, (features, pooled) in enumerate(progress(frames, f"teacher-{prepared.split}", len(prepared))):
             rows, pairs = slice(offsets[i], offsets[i + 1]), prepared.pairs(i)
@@ -154,7 +154,7 @@ def over_views(maps_of, dataset, found, count):
     return total / seen.clamp(min=1)[:, None], seen
 
 
-def _maps(teacher, cameras):
+def feature_maps(teacher, cameras):
     """The feature maps (C, h, w) of a frame's images."""
     return [f for group in _same_size(cameras) for f in _dense(teacher, group)]
 

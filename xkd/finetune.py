@@ -140,11 +140,10 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
     cells = [(name, number) for name in sweep["inits"] for number in sweep["seeds"]]
     if not companion.idle(settings) or (init, seed) not in cells:
         return None
-    scenes = [prepared.scenes[i] for i in own]
 
     def training(item):
         name, number = item
-        frames, start = [own[k] for k in subset(scenes, fraction, number)], init_path.parent / f"{name}-{number}"
+        frames, start = chosen(prepared, own, fraction, number), init_path.parent / f"{name}-{number}"
         if not (start / "weights.safetensors").exists():
             return None
         arguments = (frames, start, student, settings, settings["lr"][name], number)
@@ -158,37 +157,50 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     """Trains and evaluates one cell; writes the folder `out` (checkpoint, confusion.npy (S, C, C), predictions.npz) and the file
     `metrics`. Returns (metrics, losses)."""
     train_set, validation = Prepared(prepared, data["train"]), Prepared(prepared, data["validation"])
-    if not validation.labelled:
-        raise XkdError(f"{validation.path}: this split has no labels to evaluate on.")
     own = labelled(train_set, data["tuning"])
-    frames = [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
-    lr = settings["lr"][init]
-    label = f"finetune-{key(fraction, init, seed)}"
+    frames, lr, label = (
+        chosen(train_set, own, fraction, seed),
+        settings["lr"][init],
+        f"finetune-{key(fraction, init, seed)}",
+    )
+    check_labelled(validation)
     with companion.beside(ahead(train_set, own, init_path, student, settings, fraction, init, seed)):
         network, losses, resume = train(train_set, frames, init_path, student, settings, lr, seed, label)
-    total, streets, guesses = evaluate(network, validation)
-    score = iou(total.sum(0))
-    seen = np.sum([np.bincount(train_set.labels(i)[train_set.labels(i) >= 0], minlength=len(score)) for i in frames], 0)
-    values = [None if np.isnan(v) else round(100 * float(v), 4) for v in score]
-    result = {
-        "miou": round(100 * float(np.nanmean(score)), 4),
-        "fraction": fraction,
-        "init": init,
-        "seed": seed,
-        "lr": lr,
-    }
-    result |= {"objective": read_json(init_path / "network.json")["facts"]["objective"], "frames": len(frames)}
-    result |= {"iou": dict(zip(validation.classes, values, strict=True)), "steps": len(losses), "streets": streets}
-    result["classes_seen"] = dict(zip(validation.classes, map(int, seen), strict=True))
-    result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
-    facts = {"init": init, "objective": result["objective"], "fraction": fraction, "seed": seed}
-    students.save(network, out, kind=data["kind"], **facts)
-    shown = np.linspace(0, len(validation) - 1, min(settings["shown"], len(validation))).astype(int)
-    with atomic(out / "confusion.npy") as temporary:
-        np.save(temporary, total)
-    with atomic(out / "predictions.npz") as temporary:
-        np.savez(temporary, frame=shown, **{f"pred_{i}": guesses[i].astype(np.int16) for i in shown})
-    write_json(metrics, result)
+    objective = read_json(init_path / "network.json")["facts"]["objective"]
+    about = {"fraction": fraction, "init": init, "seed": seed, "lr": lr, "objective": objective, "steps": len(losses)}
+    result = keep(network, train_set, frames, validation, about, data["kind"], settings["shown"], out, metrics)
     resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return result, losses
+
+
+def chosen(train_set, own, fraction, seed):
+    """The labelled frames of a cell, out of `own`: those of every cell with this fraction and seed."""
+    return [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
+
+
+def check_labelled(validation):
+    if not validation.labelled:
+        raise XkdError(f"{validation.path}: this split has no labels to evaluate on.")
+
+
+def keep(network, train_set, frames, validation, about, kind, shown, out, metrics):
+    """Evaluates a trained student and writes the folder `out` and the file `metrics` of its cell; returns the metrics, `about` among them.
+
+    frames: the labelled ones; shown: of how many validation frames the predictions are kept."""
+    total, streets, guesses = evaluate(network, validation)
+    score = iou(total.sum(0))
+    values = [None if np.isnan(v) else round(100 * float(v), 4) for v in score]
+    seen = np.sum([np.bincount(train_set.labels(i)[train_set.labels(i) >= 0], minlength=len(score)) for i in frames], 0)
+    result = {"miou": round(100 * float(np.nanmean(score)), 4), **about, "frames": len(frames), "streets": streets}
+    result |= {"iou": dict(zip(validation.classes, values, strict=True))}
+    result |= {"classes_seen": dict(zip(validation.classes, map(int, seen), strict=True))}
+    result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
+    students.save(network, out, kind=kind, **{name: about[name] for name in ("init", "objective", "fraction", "seed")})
+    places = np.linspace(0, len(validation) - 1, min(shown, len(validation))).astype(int)
+    with atomic(out / "confusion.npy") as temporary:
+        np.save(temporary, total)
+    with atomic(out / "predictions.npz") as temporary:
+        np.savez(temporary, frame=places, **{f"pred_{i}": guesses[i].astype(np.int16) for i in places})
+    write_json(metrics, result)
+    return result

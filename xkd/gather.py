@@ -11,7 +11,7 @@ import torch
 import xkd
 from xkd import limits
 from xkd.errors import XkdError
-from xkd.extract import Remembered, _maps, stage_teacher
+from xkd.extract import Remembered, feature_maps, stage_teacher
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gathered import FIELDS
 from xkd.machine import cores
@@ -51,7 +51,7 @@ def reduction(features, channels, whiten):
 
 def _split(teacher, dataset, prepared, reduced, reach, out):
     mean, matrix = (torch.from_numpy(part) for part in reduced)
-    maps_of = Remembered(lambda j: _maps(teacher, dataset[j].cameras), 2 * (reach + cores()) + 1)
+    maps_of = Remembered(lambda j: feature_maps(teacher, dataset[j].cameras), 2 * (reach + cores()) + 1)
 
     @torch.inference_mode()
     def frame(i):

@@ -1,14 +1,13 @@
 """Pretraining from the scan alone, no images: a point in one augmented look at a scan is to find itself in another (PointContrast)."""
 
 import numpy as np
-import torch
 from torch import nn
 
 import xkd
 from xkd import contrast, native
 from xkd import student as students
 from xkd.augment import augment, crop
-from xkd.distill import CODE, Pool, Projection
+from xkd.distill import CODE, Pool, beginner
 from xkd.files import digest
 from xkd.objectives import MATCHES
 from xkd.parallel import device, share, together
@@ -44,10 +43,7 @@ def loss(first, second, temperature):
 
 def _train(data, student, settings, seed, prepared, teacher, label):
     pool = Pool(data, settings, prepared, teacher)
-    network = students.build(student | {"classes": pool.classes}, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        projection = Projection(network.dim, settings["hidden"], pool.dim)
+    network, projection = beginner(pool, student, settings, seed)
     both = nn.ModuleList([network, projection]).to(device())
 
     def make(step):

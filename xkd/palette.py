@@ -26,14 +26,16 @@ class Style:
 
 
 SCRATCH = Style("from scratch", "#D55E00", ("o", "circle"), ("--", "dash"))
-DISTILLED = Style("distilled", "#0072B2", ("s", "square"), ("-", "solid"))
+DISTILLED = Style("distilled", "#56B4E9", ("s", "square"), ("-.", "dashdot"))
+XMODEL = Style("xmodel", "#0072B2", ("D", "diamond"), ("-", "solid"))
 NAMED = {
     "scratch": SCRATCH,
     "distilled": DISTILLED,
+    "xmodel": XMODEL,
     "scratch-long": Style("from scratch, longer", "#E69F00", ("v", "triangle-down"), (":", "dot")),
     "lidar-ssl": Style("LiDAR-only pre-training", "#009E73", ("^", "triangle-up"), ("-.", "dashdot")),
-    "self-training": Style("self-training", "#CC79A7", ("D", "diamond"), ("-.", "dashdot")),
-    "fused": Style("fused with images", "#56B4E9", ("P", "cross"), (":", "dot")),
+    "self-training": Style("self-training", "#CC79A7", ("p", "pentagon"), ("-.", "dashdot")),
+    "fused": Style("fused with images", "#F0E442", ("P", "cross"), (":", "dot")),
     "teacher-probe": Style("teacher, probed", "#000000", ("X", "x"), (":", "dot")),
 }
 SPARE = ["#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]

@@ -7,7 +7,6 @@ from xkd import study_report
 from xkd.palette import NAMED, Style, share
 from xkd.plots import look
 
-OURS = Style("xmodel", "#0072B2", ("s", "square"), ("-", "solid"))
 OTHERS = {
     "cosine": "square-open",
     "ppkt": "circle-open",
@@ -15,11 +14,7 @@ OTHERS = {
     "tolerant": "cross-open",
     "relational": "x-open",
 }
-STYLES = (
-    NAMED
-    | {"xmodel": OURS}
-    | {name: Style(name, "#56606b", ("o", marker), ("-", "solid")) for name, marker in OTHERS.items()}
-)
+STYLES = NAMED | {name: Style(name, "#56606b", ("o", marker), ("-", "solid")) for name, marker in OTHERS.items()}
 """The objectives of others share one colour and differ in their markers, so that a row looks the same in every figure."""
 
 

@@ -10,7 +10,6 @@ from xkd.prepared import Prepared
 from xkd.study import START
 from xkd.study_inputs import inputs
 from xkd.study_variants import variant_of
-from xkd.taught import chosen
 
 INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
 INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "xmodel.py")
@@ -47,7 +46,7 @@ def place_of(params, out, cell=None):
 def frames_of(params, cell, out):
     """The labelled frames of a cell, indices of the training split."""
     train = place_of(params, out).split(params["data"]["train"])
-    return chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
+    return finetune.chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
 
 
 def rate_of(params, cell):

@@ -27,7 +27,6 @@ from xkd.params import profile
 from xkd.prepared import Prepared, matching
 from xkd.progress import progress
 from xkd.report import tuned
-from xkd.taught import chosen
 from xkd.train import evaluate
 
 RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05,), (100, 101)
@@ -41,7 +40,7 @@ def run(params, init, fraction, seed, lr, factor):
     prepared = Prepared(OUT / "prepared", data["train"])
     start = initial(params, init, seed)
     own = finetune.labelled(prepared, data["tuning"])
-    frames = chosen(prepared, own, fraction, seed)
+    frames = finetune.chosen(prepared, own, fraction, seed)
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
         "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}

@@ -9,7 +9,6 @@ from torch import nn
 import xkd
 from xkd import contrast, losses, native
 from xkd import student as students
-from xkd.augment import augment, crop
 from xkd.distill import CODE, Pool, Projection
 from xkd.files import digest
 from xkd.fusion import Fusion
@@ -77,34 +76,17 @@ def terms(features, heads, batch, temperature, weights):
 
 def batch(pool, gathered, indices, student, settings, hold, reach, rng):
     """Frames of a `Pool` -> `Batch`; gathered: the views of each of the pool's splits; hold: share of the views that are kept back."""
-    scans, parts, views, first, segment = [], [], [], 0, 0
-    for s, i in (pool.index[k] for k in indices):
-        prepared, teacher = pool.splits[s]
-        point, superpixel, features = teacher.pairs(i)
-        kept = crop(prepared.points(i), settings["crop"], rng, point if len(point) else None)
-        place = np.full(len(prepared.points(i)), -1)
-        place[kept] = np.arange(first, first + len(kept))
-        inside, means = place[point] >= 0, teacher.superpixels(i)
-        parts.append((place[point[inside]], features[inside], superpixel[inside] + segment, means))
-        seen, values, facts = gathered[s].views(i, reach)
-        own = place[seen] >= 0
-        views.append((place[seen[own]], values[own], facts[own]))
-        scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
-        first, segment = first + len(kept), segment + len(means)
-    names = ("point", "features", "superpixel", "superpixel_features")
-    pairs = {n: np.concatenate(a) for n, a in zip(names, zip(*parts, strict=True), strict=True)}
-    voxels = students.voxels(scans, student)
-    chosen = voxels.one_each(pairs["point"], rng)
-    pairs |= {name: pairs[name][chosen] for name in names[:3]}
-    asked = pairs.pop("point")
-    row = np.full(first, -1)
+    scans, pairs, places = pool.crops(indices, settings, rng)
+    voxels, pairs, asked = pool.asked(scans, pairs, student, rng)
+    row, views = np.full(sum(len(points) for points, _ in scans), -1), []
     row[asked] = np.arange(len(asked))
-    point, values, facts = (np.concatenate(arrays) for arrays in zip(*views, strict=True))
-    own = row[point] >= 0
-    seen = Seen(*(torch.from_numpy(array) for array in (row[point][own], values[own], facts[own])))
-    pairs = {name: torch.from_numpy(array) for name, array in pairs.items()}
-    pairs |= {name: pairs[name] @ pool.whitening for name in ("features", "superpixel_features")}
-    return Batch(voxels.only(asked), pairs, seen, torch.from_numpy(rng.random(int(own.sum())) < hold))
+    for s, i, rows in places:
+        point, values, facts = gathered[s].views(i, reach)
+        own = rows[point] >= 0
+        own[own] = row[rows[point[own]]] >= 0
+        views.append((row[rows[point[own]]], values[own], facts[own]))
+    seen = Seen(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*views, strict=True)))
+    return Batch(voxels, pairs, seen, torch.from_numpy(rng.random(len(seen.point)) < hold))
 
 
 def pretrain(data, student, settings, seed, prepared, teacher, sections, views, label):
