@@ -108,3 +108,27 @@ def test_a_cell_that_was_trained_ahead_is_the_cell(stages, tmp_path, monkeypatch
     assert cell(1, "ahead") == expected
     assert xkd.files.digest(tmp_path / "ahead") == xkd.files.digest(tmp_path / "alone")
     assert (tmp_path / "ahead.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
+
+
+def test_a_function_of_a_module_by_its_name(tmp_path):
+    with companion.beside(("pathlib:Path.touch", tmp_path / "nothing")):
+        pass  # no function of that module: the other process ends, and its own stage would say so
+    with companion.beside(("shutil:copyfile", __file__, tmp_path / "copy")):
+        pass
+    assert (tmp_path / "copy").read_text() == open(__file__).read()
+
+
+def test_a_spare_core_trains_the_longest_cell_of_scratch(stages, tmp_path, monkeypatch):
+    small = xkd.params.profile("smoke")
+    small["sweep"] = {"fractions": [0.5, 1], "inits": ["scratch"], "seeds": [0, 1]}
+    monkeypatch.setattr(xkd.params, "profile", lambda: small)
+    trained = []
+    monkeypatch.setattr(
+        finetune, "_train", lambda path, frames, start, *rest: trained.append((len(frames), start.name))
+    )
+    (tmp_path / "prepared").symlink_to(stages / "prepared")
+    assert finetune.spare(small["data"], tmp_path / "prepared") is None and not trained  # no start yet
+    classes = Prepared(stages / "prepared", small["data"]["train"]).classes
+    finetune.scratch(small["student"], classes, 1, tmp_path / "init" / "scratch-1")
+    finetune.spare(small["data"], tmp_path / "prepared")
+    assert trained == [(6, "scratch-1")]

@@ -18,7 +18,14 @@ from xkd.views import views
 
 SECTIONS = {
     "views": {"channels": 5, "whiten": 0.2, "reach": 1},
-    "fused": {"width": 16, "heads": 2, "dark": 0.1, "steps": {"base": 3, "per_frame": 2, "most": 9}},
+    "fused": {
+        "width": 16,
+        "heads": 2,
+        "dark": 0.1,
+        "early": True,
+        "late": True,
+        "steps": {"base": 3, "per_frame": 2, "most": 9},
+    },
     "mixing": {"share": 0.5, "frames": 1000},
     "study": {"momentum": 0.99},
 }
@@ -227,6 +234,17 @@ def test_unsure_predictions_stay_out_of_lovasz():
     found = mixed.loss(logits, targets, torch.tensor([0.4, 0.45]), 100)
     entropy = -(targets * logits.log_softmax(1)).sum(1)
     assert found.item() == pytest.approx(((0.4 * entropy[0] + 0.45 * entropy[1]) / 0.85).item())
+
+
+def test_either_way_in_can_be_closed(place, settings):
+    """With both closed images change nothing; with one, they do."""
+    source = Source(place.split("val"), place.gathered("val"))
+    config, cameras = settings[0] | {"classes": source.prepared.classes}, range(len(source.prepared.cameras))
+    for early, late in ((True, False), (False, True), (False, False)):
+        network = fused.build(config, source.views.channels, 7, width=16, heads=2, early=early, late=late).eval()
+        assert network.sizes["early"] == early and network.sizes["late"] == late
+        seen, dark = mixed.whole(network, source, 0), mixed.whole(network, source, 0, dark=cameras)
+        assert torch.equal(seen, dark) == (not early and not late)
 
 
 def test_no_camera_at_all(place, settings, init):

@@ -15,8 +15,8 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOK_STAGES = {name: stage for name, stage in STAGES.items() if "xkd.stage" in stage["cmd"]}
 LAZY = {"open_dataset": "xkd.datasets", "load": "xkd.student"}
 """What `xkd/__init__.py` opens only when it is called by that name."""
-IDLE = {"xkd.smoke", "xkd.smoke_views"}
-"""They work in out/smoke alone: in a pipeline run they return at once, and what they would import is not part of the stage."""
+IDLE = {"xkd.smoke"}
+"""Works in out/smoke alone: in a pipeline run it returns at once, and what it would import is not part of the stage."""
 
 
 def module_file(name):

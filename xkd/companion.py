@@ -5,6 +5,7 @@ will need, and leaves it where a killed training leaves its state, in out/resume
 up. What comes out is what stages one by one would give, because a training that goes on is the training that was never stopped.
 """
 
+import importlib
 import multiprocessing
 import os
 import sys
@@ -52,8 +53,8 @@ def following(items, own, training):
 
 @contextmanager
 def beside(job):
-    """Runs `job`, a function that can be imported by name and its arguments, or None, in a process of its own while the body runs,
-    and waits for both. That process ends with this one; what goes wrong in it is left for its own stage to say."""
+    """Runs `job`, a function that can be imported by name, or "module:function", and its arguments, or None, in a process of its own
+    while the body runs, and waits for both. That process ends with this one; what goes wrong in it is left for its own stage to say."""
     if job is None:
         yield
         return
@@ -70,6 +71,9 @@ def _run(parent, function, *arguments):
     end_with(parent)
     sys.stderr = open(os.devnull, "w")  # the bar goes to out/log, where the stage shows it
     torch.set_num_threads(1)
+    if isinstance(function, str):  # of a module that the stage's result does not hang on
+        module, name = function.split(":")
+        function = getattr(importlib.import_module(module), name)
     try:
         function(*arguments)
     except XkdError:

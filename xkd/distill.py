@@ -14,7 +14,7 @@ from xkd.native import NormReLU
 from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
-from xkd.train import fit, order
+from xkd.train import finished, fit, order
 
 PAIRS = ("point", "features", "superpixel", "superpixel_features")
 
@@ -138,8 +138,8 @@ def state_file(pool, student, settings, seed):
 
 
 def ahead(data, student, settings, seed, prepared, teacher):
-    """The distillation of another seed of the sweep that is not done yet, for `companion.beside`; None where there is none, or no
-    core for it, or where this seed's own is over."""
+    """The distillation of another seed of the sweep that is not done yet, for `companion.beside`, or a cell of scratch where there is none;
+    None where there is no core for it, or where this seed's own is over."""
     seeds = params.profile()["sweep"]["seeds"]
     if not companion.idle(settings) or seed not in seeds:
         return None
@@ -149,7 +149,10 @@ def ahead(data, student, settings, seed, prepared, teacher):
         job = (_train, data, student, settings, number, prepared, teacher, f"distill-{number}")
         return state_file(pool, student, settings, number), settings["steps"], job
 
-    return companion.following(seeds, seed, training)
+    state, steps, _ = training(seed)
+    job = companion.following(seeds, seed, training)
+    over = state.with_name(companion.DONE).exists() or finished(state, steps)
+    return job or (None if over else ("xkd.finetune:spare", data, prepared))
 
 
 def features_of(init, prepared, split, i):

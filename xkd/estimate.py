@@ -9,7 +9,7 @@ import time
 from contextlib import chdir
 
 import xkd
-from xkd import limits, params
+from xkd import params
 from xkd.errors import XkdError
 
 REFERENCE = 0.062
@@ -65,7 +65,7 @@ def checked():
     from xkd.datasets import KINDS
     from xkd.objectives import objective
 
-    sections = limits.check({name: params.check(name, section) for name, section in params.profile().items()})
+    sections = {name: params.check(name, section) for name, section in params.profile().items()}
     data, teacher = sections["data"], sections["teacher"]
     if data["kind"] not in KINDS:
         raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(KINDS)}.")

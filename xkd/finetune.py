@@ -14,7 +14,7 @@ from xkd.metrics import iou
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, matching
 from xkd.subsets import subset
-from xkd.train import evaluate, fit, order
+from xkd.train import evaluate, finished, fit, order
 
 CODE = (
     "augment.py",
@@ -151,6 +151,23 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
         return state_file(prepared, *arguments), steps(len(frames), settings), job
 
     return companion.following(cells, (init, seed), training)
+
+
+def spare(data, prepared):
+    """Trains the longest cell of scratch that is not done yet, for a stage that leaves a core: its own stage takes it up."""
+    sections = params.profile()
+    train_set, sweep, settings = Prepared(prepared, data["train"]), sections["sweep"], sections["finetune"]
+    own = labelled(train_set, data["tuning"])
+    for fraction in sorted(sweep["fractions"], reverse=True):
+        for seed in sweep["seeds"]:
+            frames, start = chosen(train_set, own, fraction, seed), prepared.parent / "init" / f"scratch-{seed}"
+            if not (start / "weights.safetensors").exists():
+                continue
+            arguments = (frames, start, sections["student"], settings, settings["lr"]["scratch"], seed)
+            state = state_file(train_set, *arguments)
+            if not state.with_name(companion.DONE).exists() and not finished(state, steps(len(frames), settings)):
+                return _train(train_set.path, *arguments, f"finetune-{key(fraction, 'scratch', seed)}")
+    return None
 
 
 def cell(data, student, settings, fraction, init, seed, prepared, init_path, out, metrics):

@@ -22,15 +22,15 @@ class Fused(nn.Module):
     """LiDAR and images -> (M, width) unified features and (M, classes) logits, at the points asked for.
 
     Images come in twice. Early: a voxel is given the mean image feature of all views of its points beside what the scan says of it, so that
-    the U-Net carries it to places that no camera sees. Late: each point looks at its own views (`xkd.fusion.Fusion`). `config`: the
-    student's; `images`: channels of a view.
+    the U-Net carries it to places that no camera sees. Late: each point looks at its own views (`xkd.fusion.Fusion`). Each can be left
+    out. `config`: the student's; `images`: channels of a view.
     """
 
-    def __init__(self, config, images, width=64, heads=4):
+    def __init__(self, config, images, width=64, heads=4, early=True, late=True):
         super().__init__()
         self.config, self.sizes = (
             dict(config) | {"classes": list(config["classes"])},
-            {"images": images, "width": width, "heads": heads},
+            {"images": images, "width": width, "heads": heads, "early": early, "late": late},
         )
         self.student = students.create(config)
         holder, _, last = self.student.first.rpartition(".")
@@ -49,6 +49,12 @@ class Fused(nn.Module):
 
     def features(self, voxels, seen):
         """`Voxels` with what `early` appended, `Seen` of the points asked for -> (M, C) of the U-Net, (M, width) unified."""
+        if not self.sizes["early"]:
+            scan = voxels.features.clone()
+            scan[:, voxels.inputs.shape[1] :] = 0
+            voxels = replace(voxels, features=scan)
+        if not self.sizes["late"]:
+            seen = replace(seen, point=seen.point[:0], values=seen.values[:0], facts=seen.facts[:0])
         own = self.student.features(voxels)
         return own, self.fusion(own, seen.values, seen.point, seen.facts)
 
@@ -58,7 +64,7 @@ class Fused(nn.Module):
 
 
 def build(config, images, seed, **sizes):
-    """A fused network with fresh weights drawn from `seed` alone; sizes: width, heads."""
+    """A fused network with fresh weights drawn from `seed` alone; sizes: width, heads, early, late."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Fused(config, images, **sizes)

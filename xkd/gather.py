@@ -9,14 +9,13 @@ import numpy as np
 import torch
 
 import xkd
-from xkd import limits
+from xkd import params
 from xkd.errors import XkdError
 from xkd.extract import Remembered, feature_maps, stage_teacher
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gathered import FIELDS
 from xkd.machine import cores
 from xkd.parallel import device
-from xkd.params import profile
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
@@ -31,7 +30,7 @@ def gather(teacher, data, prepared, features, settings, out, validation=False):
     teacher's features on the training split that are kept, or all of them where it has fewer), whiten (raises the eigenvalues that they
     are divided by), reach (frames before and after whose images count).
     """
-    limits.check({"views": settings})
+    params.check("views", settings)
     matrix = reduction(Path(features) / data["train"], settings["channels"], settings["whiten"])
     names = [data["validation"]] if validation else dict.fromkeys([data["train"], *data["unlabelled"]])
     return [_split(teacher, open_split(data, n), Prepared(prepared, n), matrix, settings["reach"], out) for n in names]
@@ -103,7 +102,7 @@ def main(arguments=None):
     )
     validation = parser.parse_args(arguments).validation
     try:
-        sections = profile()
+        sections = params.profile()
         out = xkd.ROOT / "out"
         teacher = opened(sections["teacher"], out / "teacher")
         folder = out / ("views-validation" if validation else "views")

@@ -61,10 +61,15 @@ KEYS = {
     "student": {"backbone", "voxel", "widths"},
     "distill": TRAINING | {"objective", "whiten", "hidden", "temperature", "steps", "lr"},
     "finetune": TRAINING | {"lr", "steps", "balanced", "lovasz_points", "shown"},
+    "views": {"channels", "whiten", "reach"},
+    "fused": {"width", "heads", "dark", "early", "late", "steps"},
+    "mixing": {"share", "frames"},
     "sweep": {"fractions", "inits", "seeds"},
 }
 """What each section has; the teacher's and the report's are checked by whom they are handed to."""
 INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_frame", "most"}}
+FLAT = {("distill", "steps"), ("teacher.mini", "steps")}
+"""Sections within a section, and where a key of that name is one number."""
 
 
 LIMITS = dict.fromkeys(
@@ -81,28 +86,42 @@ LIMITS |= {
     "crop": (2, math.inf),
     "warmup": (0, 0.99),
 }
-LIMITS |= dict.fromkeys(("balanced", "flip"), (0, 1))
+LIMITS |= dict.fromkeys(("balanced", "flip", "dark", "share"), (0, 1))
+LIMITS |= dict.fromkeys(("channels", "width", "heads", "frames"), (1, math.inf))
 """Least and most of the numbers of that name; of a list or a section, of every one in it."""
+WHOLE = {"channels", "width", "heads", "frames", "reach"}
+"""Of these numbers those that have to be whole."""
 KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective", "backbone"), (str, "a word"))
+KINDS |= dict.fromkeys(("early", "late"), (bool, "true or false"))
 KINDS |= dict.fromkeys(("unlabelled", "tuning", "widths", "fractions", "inits", "seeds"), (list, "a list"))
 
 
 def check(name, section):
     """The section as it is. Errors: a key that is unknown or missing, a value of another kind or out of its limits."""
+    check_section(name, section, KEYS.get(name, section))
+    if name == "fused" and section["width"] % section["heads"]:
+        width, heads = section["width"], section["heads"]
+        raise XkdError(
+            f"params.yaml: fused.width is {width}; it has to be a multiple of fused.heads, which is {heads}."
+        )
+    return section
+
+
+def check_section(where, section, known):
+    """Errors: a section `where` that is none, whose keys are not those that are `known`, or whose values are not what `KINDS` and
+    `LIMITS` say; so too the sections in it that `INNER` knows."""
     if not isinstance(section, dict):
-        raise XkdError(f"params.yaml: {name} is {section!r}; it has to be a section.")
-    for where, found, known in [(name, section, KEYS.get(name, section))] + [
-        (f"{name}.{key}", section[key], keys) for key, keys in INNER.items() if isinstance(section.get(key), dict)
-    ]:
-        for key in sorted(set(found) ^ set(known)):
-            what = "is an unknown parameter" if key in found else "is missing"
-            raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
+        raise XkdError(f"params.yaml: {where} is {section!r}; it has to be a section.")
+    for key in sorted(set(section) ^ set(known)):
+        what = "is an unknown parameter" if key in section else "is missing"
+        raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
     for key, value in section.items():
+        if key in INNER and (where, key) not in FLAT:
+            check_section(f"{where}.{key}", value, INNER[key])
         kind, words = KINDS.get(key, (object, ""))
         if not isinstance(value, kind):
-            raise XkdError(f"params.yaml: {name}.{key} is {value!r}; it has to be {words}.")
-        check_limits(f"{name}.{key}", key, value)
-    return section
+            raise XkdError(f"params.yaml: {where}.{key} is {value!r}; it has to be {words}.")
+        check_limits(f"{where}.{key}", key, value)
 
 
 def check_limits(where, key, value):
@@ -115,9 +134,10 @@ def check_limits(where, key, value):
             check_limits(where, key, part)
     elif key in LIMITS:
         low, high = LIMITS[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        kind, words = (int, "a whole number") if key in WHOLE else (int | float, "a number")
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             most = "" if high == math.inf else f" and {high:g} at most"
-            raise XkdError(f"params.yaml: {where} is {value!r}; it has to be a number of {low:g} at least{most}.")
+            raise XkdError(f"params.yaml: {where} is {value!r}; it has to be {words} of {low:g} at least{most}.")
 
 
 def sections(**given):

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 import xkd
-from xkd import limits
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.machine import cores, end_with
 from xkd.objectives import OBJECTIVES
-from xkd.params import check_limits
+from xkd.params import check as check_params
+from xkd.params import check_limits, check_section
 from xkd.progress import progress
 from xkd.study_variants import VARIANTS, varied
 from xkd.subsets import check_fraction
@@ -79,10 +79,22 @@ class Cell:
 
 def check(params):
     """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits."""
-    study = limits.check(params)["study"]
+    for name, section in params.items():
+        check_params(name, section)
+    study = params["study"]
     for name, known in KEYS.items():
         section, where = (study.get(name), f"study.{name}") if name else (study, "study")
-        limits.check_section(where, section, known, OWN)
+        check_section(where, section, known)
+        for key in OWN.keys() & section.keys():
+            low, high = OWN[key]
+            if (
+                isinstance(section[key], bool)
+                or not isinstance(section[key], int | float)
+                or not low <= section[key] <= high
+            ):
+                raise XkdError(
+                    f"params.yaml: {where}.{key} is {section[key]!r}; it has to be a number from {low:g} to {high:g}."
+                )
     check_limits("study.lr", "lr", study["lr"])
     for fraction in (*study["fractions"], *study["side"]["fractions"]):
         check_fraction(fraction)

@@ -28,6 +28,8 @@ VARIANTS = {
     ("ablation", "no-images"): Variant(views="none"),
     ("ablation", "own-images"): Variant(views="own"),
     ("ablation", "one-camera"): Variant(views="camera"),
+    ("ablation", "no-early-fusion"): Variant({"fused": {"early": False}}),
+    ("ablation", "no-late-fusion"): Variant({"fused": {"late": False}}),
     ("ablation", "hard-labels"): Variant(hard=True),
     ("ablation", "few-unlabelled"): Variant({"mixing": {"frames": 200}}),
     ("ablation", "start-scratch"): Variant(start="scratch"),

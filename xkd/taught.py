@@ -1,6 +1,6 @@
 """Stage 4b, one cell of `xmodel`: (fraction, seed) -> a LiDAR-only network, from labels and the pseudo-labels of one that sees images."""
 
-from xkd import companion, finetune, limits, params, unlabelled
+from xkd import companion, finetune, params, unlabelled
 from xkd.files import read_json
 
 NAME = "xmodel"
@@ -13,7 +13,6 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
     settings: the section finetune; sections: student, views, fused and mixing, by name; place: `xkd.unlabelled.Place`; init_path:
     the folder <name>-<seed> of the student that both networks start from.
     -> (metrics, losses of the student, losses of the network with images)."""
-    limits.check(sections)
     train_set, validation = place.split(place.data["train"]), place.split(place.data["validation"])
     finetune.check_labelled(validation)
     own = finetune.labelled(train_set, place.data["tuning"])

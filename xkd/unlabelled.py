@@ -69,13 +69,9 @@ def train_fused(place, frames, init, student, settings, sections, lr, seed, labe
 def _fused(place, frames, init, student, settings, sections, lr, seed, label):
     source = Source(place.split(place.data["train"]), place.gathered(place.data["train"]))
     resume, sizes = fused_state(place, frames, init, student, settings, sections, lr, seed), sections["fused"]
-    network = fused.build(
-        student | {"classes": source.prepared.classes},
-        source.views.channels,
-        seed + 1000,
-        width=sizes["width"],
-        heads=sizes["heads"],
-    )
+    config = student | {"classes": source.prepared.classes}
+    given = {name: sizes[name] for name in ("width", "heads", "early", "late")}
+    network = fused.build(config, source.views.channels, seed + 1000, **given)
     fused.start_from(network, init)
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), sections["fused"])}
     draws = [Draw([source], [(0, i) for i in frames])]
