@@ -76,6 +76,10 @@ def test_batches_and_training(made, stages, gathered):
         assert found.held.float().mean() == expected
         count = len(found.voxels.inverse)
         assert len(found.pairs["features"]) == count and found.seen.point.max() < count
+    found = xmodel.batch(pool, splits, [0, 1], student, settings, 0.5, 1, np.random.default_rng(0), twice=True)
+    assert len(found.again.inverse) == len(found.voxels.inverse)
+    assert not torch.equal(found.again.points, found.voxels.points)
+    sections["study"]["xmodel"]["look"] = 0.1
     arguments = (data, student, settings, 0, stages / "prepared", stages / "teacher", sections, gathered)
     network, _, history, resume = xmodel.pretrain(*arguments, "test-xmodel")
     assert len(history) == settings["steps"] and np.isfinite(history).all()

@@ -56,9 +56,12 @@ KEYS = {
     "": {"fractions", "seeds", "side", "lr", "momentum", "xmodel"},
     "side": {"fractions", "seeds"},
     "lr": {"scratch", *PRETRAINED, "fused"},
-    "xmodel": {"pixel", "superpixel", "view", "unified", "hold"},
+    "xmodel": {"pixel", "superpixel", "view", "unified", "look", "hold"},
 }
-OWN = dict.fromkeys(("pixel", "superpixel", "view", "unified"), (0, 1000)) | {"hold": (0, 0.99), "momentum": (0, 1)}
+OWN = dict.fromkeys(("pixel", "superpixel", "view", "unified", "look"), (0, 1000)) | {
+    "hold": (0, 0.99),
+    "momentum": (0, 1),
+}
 """Least and most of the study's own numbers."""
 
 

@@ -12,7 +12,7 @@ from xkd.study_inputs import inputs
 from xkd.study_variants import variant_of
 
 INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
-INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "xmodel.py")
+INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")
 """The modules that an init is made by; those of an objective are `distill.CODE`."""
 
 

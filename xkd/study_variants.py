@@ -36,6 +36,7 @@ VARIANTS = {
     ("ablation", "start-cosine"): Variant(start="cosine"),
     ("ablation", "no-held-views"): _term(view=0.0),
     ("ablation", "no-unified"): _term(unified=0.0),
+    ("ablation", "two-looks"): _term(look=0.1),
     ("ablation", "superpixels"): _term(superpixel=0.1),
     ("ablation", "few-superpixels"): Variant({"study": {"xmodel": {"superpixel": 0.1}}}, source="superpixels"),
     ("ablation", "small-head"): Variant({"distill": {"hidden": 16}}),

@@ -9,10 +9,12 @@ from torch import nn
 import xkd
 from xkd import contrast, losses, native
 from xkd import student as students
+from xkd.augment import augment
 from xkd.distill import CODE, Pool, Projection
 from xkd.files import digest
 from xkd.fusion import Fusion
 from xkd.gathered import Gathered, Seen
+from xkd.lidar_ssl import loss as two_looks
 from xkd.objectives import MATCHES, superpixels
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels
@@ -22,28 +24,32 @@ from xkd.train import fit, order
 @dataclass
 class Batch:
     """`voxels` asked at P paired points; `pairs` as `xkd.distill.Pool.batch` gives them; `seen`: the views of these points, of which those
-    that are `held` (bool) are kept from the fusion encoder, which is to tell what they show."""
+    that are `held` (bool) are kept from the fusion encoder, which is to tell what they show; `again`: a second look at the same crops,
+    or None."""
 
     voxels: Voxels
     pairs: dict
     seen: Seen
     held: torch.Tensor
+    again: Voxels | None = None
 
     def to(self, where):
         pairs = {name: value.to(where) for name, value in self.pairs.items()}
-        return Batch(self.voxels.to(where), pairs, self.seen.to(where), self.held.to(where))
+        again = self.again and self.again.to(where)
+        return Batch(self.voxels.to(where), pairs, self.seen.to(where), self.held.to(where), again)
 
 
 class Heads(nn.Module):
     """What teaches the student and is then thrown away, but for the fusion encoder, which the fused network starts from.
 
     pixel: student (P, C) -> teacher's features (P, D); view: unified (P, width) -> a view's values (P, channels); unify: student (P, C)
-    -> unified (P, width)."""
+    -> unified (P, width); look: student (P, C) -> (P, D), compared between two looks at the scan."""
 
     def __init__(self, inputs, hidden, outputs, channels, width, heads):
         super().__init__()
         self.pixel, self.fusion = Projection(inputs, hidden, outputs), Fusion(inputs, channels, width, heads)
         self.view, self.unify = nn.Linear(width, channels), Projection(inputs, hidden, width)
+        self.look = Projection(inputs, hidden, outputs)
 
 
 def terms(features, heads, batch, temperature, weights):
@@ -74,8 +80,9 @@ def terms(features, heads, batch, temperature, weights):
     return found
 
 
-def batch(pool, gathered, indices, student, settings, hold, reach, rng):
-    """Frames of a `Pool` -> `Batch`; gathered: the views of each of the pool's splits; hold: share of the views that are kept back."""
+def batch(pool, gathered, indices, student, settings, hold, reach, rng, twice=False):
+    """Frames of a `Pool` -> `Batch`; gathered: the views of each of the pool's splits; hold: share of the views that are kept back; twice:
+    whether there is a second look at the scan."""
     scans, pairs, places = pool.crops(indices, settings, rng)
     voxels, pairs, asked = pool.asked(scans, pairs, student, rng)
     row, views = np.full(sum(len(points) for points, _ in scans), -1), []
@@ -86,7 +93,12 @@ def batch(pool, gathered, indices, student, settings, hold, reach, rng):
         own[own] = row[rows[point[own]]] >= 0
         views.append((row[rows[point[own]]], values[own], facts[own]))
     seen = Seen(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*views, strict=True)))
-    return Batch(voxels, pairs, seen, torch.from_numpy(rng.random(len(seen.point)) < hold))
+    held, again = torch.from_numpy(rng.random(len(seen.point)) < hold), None
+    if twice:
+        # Augmented once more: what comes out differs from the first look by an augmentation.
+        other = [augment(points, intensity, settings["augment"], rng) for points, intensity in scans]
+        again = students.voxels(other, student).only(asked)
+    return Batch(voxels, pairs, seen, held, again)
 
 
 def pretrain(data, student, settings, seed, prepared, teacher, sections, views, label):
@@ -111,11 +123,16 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
     def make(step):
         frames, member = share(order(len(pool), seed, settings["batch"], step)), share(range(settings["batch"]))[0]
         rng = np.random.default_rng([seed, 8, step, member])
-        return batch(pool, gathered, frames, student, settings, ours["hold"], sections["views"]["reach"], rng)
+        given = (ours["hold"], sections["views"]["reach"], rng, ours["look"] > 0)
+        return batch(pool, gathered, frames, student, settings, *given)
 
     def loss_of(made):
         made = made.to(device())
-        found = terms(network.features(made.voxels), heads, made, settings["temperature"], ours)
+        features = network.features(made.voxels)
+        found = terms(features, heads, made, settings["temperature"], ours)
+        if made.again is not None:
+            looks = (heads.look(own).float() for own in (features, network.features(made.again)))
+            found["look"] = two_looks(*looks, settings["temperature"])
         # Nothing to learn from: no gradient, and no error.
         return sum(
             (ours[name] * value for name, value in found.items()), 0 * sum(p.sum() for p in heads.view.parameters())
@@ -134,6 +151,6 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
         native.has_half(),
     ]
     facts += [split.digest for split in gathered]
-    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gathered.py", "xmodel.py")]
+    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")]
     resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "xmodel.pt"
     return network, heads, fit(both, make, loss_of, settings, resume, label), resume
