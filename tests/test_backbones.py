@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from xkd import XkdError, backbones, pointcept, student
 from xkd.backbones.base import Backbone
+from xkd.files import read_json
 from xkd.sparse import ConvAlgo, spconv
 
 SMALL = {"backbone": "spunet", "voxel": 1.0, "widths": [4, 4, 6, 5, 8], "classes": ["road", "car", "tree"]}
@@ -121,6 +122,21 @@ def test_the_classifier_is_pointcepts_convolution():
     assert torch.allclose(logits, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("config", [SMALL, SMALL | {"backbone": "unet", "widths": [4, 6]}], ids=["spunet", "unet"])
+def test_a_point_has_the_same_feature_whatever_else_is_asked_for(config):
+    network = student.build(config, 4).eval()
+    voxels, asked = network.voxels([scan(300), scan(200, 1)]), torch.arange(0, 500, 7)
+    with torch.inference_mode():
+        assert torch.allclose(network.features(voxels)[asked], network.features(voxels.only(asked)), atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [SMALL, SMALL | {"backbone": "unet", "widths": [4, 6]}], ids=["spunet", "unet"])
+def test_a_start_hangs_on_the_seed_and_not_on_the_classes(config):
+    one, two = (student.build(config | {"classes": classes}, 0).state_dict() for classes in (["a"], ["a", "b", "c"]))
+    for name, value in one.items():
+        assert name.startswith("head.") or torch.equal(value, two[name]), name
+
+
 def test_weights_go_there_and_back(tmp_path):
     network = student.build(SMALL, 1)
     student.save(network, tmp_path / "own")
@@ -134,7 +150,8 @@ def test_weights_go_there_and_back(tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
     points, intensity = scan(200)
     assert (student.load(tmp_path / "again").segment(points, intensity) == network.segment(points, intensity)).all()
-    other = pointcept.take(tmp_path / "theirs.pth", 1.0, ["a", "b"], tmp_path / "other")
+    other, same = (pointcept.take(tmp_path / "theirs.pth", 1.0, ["a", "b"], tmp_path / "other") for _ in range(2))
+    assert torch.equal(other.head.weight, same.head.weight)
     assert student.load(tmp_path / "other").facts["classifier"] == "new"
     assert torch.equal(other.enc[0].block0.conv1.weight, network.enc[0].block0.conv1.weight)
 
@@ -146,6 +163,9 @@ def test_what_is_no_spunet_is_refused(tmp_path, capsys):
     torch.save({"state_dict": {"a.weight": torch.zeros(2)}}, tmp_path / "else.pth")
     assert pointcept.main(["take", str(tmp_path / "else.pth"), str(tmp_path / "out")]) == 1
     assert "no weights of a SpUNet" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    torch.save([torch.zeros(2)], tmp_path / "list.pth")
+    assert pointcept.main(["take", str(tmp_path / "list.pth"), str(tmp_path / "out")]) == 1
+    assert "list.pth: holds a list and no weights" in capsys.readouterr().err
     student.save(student.build({"voxel": 1.0, "widths": [4, 4], "classes": ["a"]}, 0), tmp_path / "unet")
     assert pointcept.main(["give", str(tmp_path / "unet"), str(tmp_path / "out.pth")]) == 1
     assert "its backbone is unet" in capsys.readouterr().err
@@ -183,10 +203,9 @@ def test_any_module_of_points_is_distilled_and_fine_tuned(made, stages, tmp_path
     sections = params.profile("smoke")
     data = sections["data"] | {"root": str(made / "nuscenes")}
     section = {key: config[key] for key in ("backbone", "voxel", "widths")}
-    losses = distill(
-        data, section, sections["distill"], 0, stages / "prepared", stages / "teacher", tmp_path / "distilled"
-    )
-    assert np.isfinite(losses).all()
+    folders = stages / "prepared", stages / "teacher", tmp_path / "distilled"
+    losses = distill(data, section, sections["distill"], 0, *folders, tmp_path / "aligned.json")
+    assert np.isfinite(losses).all() and 0 <= read_json(tmp_path / "aligned.json")["hit"] <= 1
     prepared = Prepared(stages / "prepared", "train")
     settings = sections["finetune"]
     network, losses, resume = finetune.train(

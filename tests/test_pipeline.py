@@ -100,6 +100,11 @@ def test_views_depend_on_what_gathers_them():
     assert stage["params"] == ["data", "teacher", "views"]  # all that xkd.gather.main reads
 
 
+def test_a_fresh_start_depends_on_what_makes_it():
+    listed = {dep for dep in STAGES["scratch"]["deps"] if dep.endswith(".py")}
+    assert listed == closure(ast.parse("import xkd.init"))
+
+
 def test_every_class_fact_is_a_dep():
     readers, corpus = {"xkd/datasets/labels/nuscenes.yaml", "xkd/datasets/labels/semantickitti.yaml"}, "cityscapes.yaml"
     assert readers <= set(STAGES["prepare"]["deps"])

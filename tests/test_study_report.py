@@ -15,7 +15,7 @@ STAGES = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]
 CLASSES = ["a", "b"]
 
 
-def write(folder, block, row, fraction, seed, hits, streets=3):
+def write(folder, block, row, fraction, seed, hits, streets=3, **more):
     """A cell whose classes both have the IoU hits / 100 on every street: hits, and as many misses as are left."""
     counts = np.zeros((streets, 2, 3), np.int64)
     counts[:, :, 0], counts[:, :, 1] = hits, 100 - hits
@@ -29,7 +29,7 @@ def write(folder, block, row, fraction, seed, hits, streets=3):
     distance[0] = counts.sum(0)
     coverage = np.stack([counts.sum(0), 0 * counts.sum(0)])
     cell["counts"] = packed({"streets": counts, "distance": distance, "coverage": coverage})
-    write_json(folder / block / f"{row}-{fraction:g}-{seed}.json", cell)
+    write_json(folder / block / f"{row}-{fraction:g}-{seed}.json", cell | more)
 
 
 @pytest.fixture
@@ -47,6 +47,16 @@ def folder(tmp_path, monkeypatch):
         for row, hits in (("scratch", scratch), ("scratch-long", longer), ("cosine", cosine)):
             write(tmp_path, "pretraining", row, 0.01, seed, hits)
     return tmp_path
+
+
+def test_how_often_a_superpixel_finds_its_own_is_counted_once_a_seed(sections, folder):
+    sections["study"]["fractions"] = [0.01, 0.05]
+    for seed, hit in enumerate((0.2, 0.4)):
+        for fraction in (0.01, 0.05):
+            write(folder, "pretraining", "ppkt", fraction, seed, 40, retrieval={"hit": hit, "among": 50.0})
+    found = study_report.aligned(study_report.collect(sections, folder=folder))
+    assert list(found.index) == ["ppkt"]  # the others have no projection
+    assert found.loc["ppkt"].to_dict() == pytest.approx({"found": 30, "sd": 200**0.5, "n": 2, "chance": 2})
 
 
 def test_a_row_is_compared_with_the_strongest_that_saw_no_image(sections, folder):

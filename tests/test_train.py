@@ -160,6 +160,7 @@ def test_distillation_teaches_the_student_alone_and_reproduces(small, tmp_path, 
             small["out"] / "prepared",
             small["out"] / "teacher",
             folder,
+            tmp_path / "aligned.json",
             label="test-distill",
         )
 

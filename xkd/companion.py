@@ -28,6 +28,11 @@ def idle(settings):
     return room and "DVC_STAGE" in os.environ
 
 
+def over(state, steps):
+    """Whether a training of so many steps, with its state in this file, need not be made: it came to its end, or its result is kept."""
+    return state.with_name(DONE).exists() or finished(state, steps)
+
+
 def turned(items, first):
     """The items from `first` on, and then those before it."""
     place = items.index(first)
@@ -45,9 +50,8 @@ def following(items, own, training):
         if found is None:
             continue
         state, steps, job = found
-        over = state.with_name(DONE).exists() or finished(state, steps)
-        if over == (item == own):
-            return None if over else job
+        if over(state, steps) == (item == own):
+            return None if item == own else job
     return None
 
 

@@ -1,5 +1,7 @@
 """Stage 3: the student learns to predict frozen image features from the scan alone. No label is read."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
@@ -8,13 +10,15 @@ import xkd
 from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
+from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
-from xkd.files import digest
+from xkd.files import digest, write_json
 from xkd.native import NormReLU
 from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
-from xkd.train import finished, fit, order
+from xkd.retrieval import retrieval
+from xkd.train import fit, order
 
 PAIRS = ("point", "features", "superpixel", "superpixel_features")
 
@@ -42,6 +46,7 @@ class Pool:
         self.whitening = torch.from_numpy(self.splits[0][1].whitening(settings["whiten"]))
         tuning = matching(self.splits[0][0].scenes, data["tuning"])
         self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
+        self.tuning = [(0, int(i)) for i in np.flatnonzero(tuning)]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
         self.digest = [part.digest for split in self.splits for part in split]
         if not self.index:
@@ -49,6 +54,14 @@ class Pool:
 
     def __len__(self):
         return len(self.index)
+
+    def held(self):
+        """The frames of the tuning streets, which no training reads, as a pool of their own; this pool where there are none."""
+        if not self.tuning:
+            return self
+        other = copy.copy(self)
+        other.index = self.tuning
+        return other
 
     def crops(self, indices, settings, rng):
         """Augmented crops of frames -> scans [(points, intensity)]; their pairs: point (P,) rows of the batch's points, features (P, C),
@@ -94,25 +107,27 @@ def beginner(pool, student, settings, seed):
         return network, Projection(network.dim, settings["hidden"], pool.dim)
 
 
-def distill(data, student, settings, seed, prepared, teacher, out, label=None):
-    """Distils one student and writes its checkpoint to the folder `out`; returns the losses, one a step.
+def distill(data, student, settings, seed, prepared, teacher, out, metrics, label=None):
+    """Distils one student; writes its checkpoint, the folder `out`, and how well it is aligned with the teacher (`xkd.retrieval`), the
+    JSON file `metrics`. Returns the losses, one a step.
 
     data, student, settings: the sections data, student, distill of params.yaml; prepared, teacher: folders of stages 1 and 2.
-    The tuning streets take no part.
+    The tuning streets take no part, but that the student is then looked at on them.
     """
     objective(settings["objective"])
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
-        network, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
-    frames = len(Pool(data, settings, prepared, teacher))
-    students.save(network, out, init="distilled", objective=settings["objective"], seed=seed, frames=frames)
+        both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
+    pool = Pool(data, settings, prepared, teacher)
+    write_json(metrics, {"objective": settings["objective"], "seed": seed} | retrieval(*both, pool, student))
+    students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
     resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return losses
 
 
 def _train(data, student, settings, seed, prepared, teacher, label):
-    """The distilled student, the losses, and the file of the training's state."""
+    """The distilled student and its projection, the losses, and the file of the training's state."""
     loss_of_pairs = objective(settings["objective"])
     pool = Pool(data, settings, prepared, teacher)
     network, projection = beginner(pool, student, settings, seed)
@@ -127,7 +142,7 @@ def _train(data, student, settings, seed, prepared, teacher, label):
         return loss_of_pairs(projection(network.features(voxels)).float(), pairs, settings)
 
     resume = state_file(pool, student, settings, seed)
-    return network, fit(both, make, loss_of, settings, resume, label), resume
+    return both, fit(both, make, loss_of, settings, resume, label), resume
 
 
 def state_file(pool, student, settings, seed):
@@ -149,10 +164,8 @@ def ahead(data, student, settings, seed, prepared, teacher):
         job = (_train, data, student, settings, number, prepared, teacher, f"distill-{number}")
         return state_file(pool, student, settings, number), settings["steps"], job
 
-    state, steps, _ = training(seed)
     job = companion.following(seeds, seed, training)
-    over = state.with_name(companion.DONE).exists() or finished(state, steps)
-    return job or (None if over else ("xkd.finetune:spare", data, prepared))
+    return job or (None if companion.over(*training(seed)[:2]) else ("xkd.finetune:spare", data, prepared))
 
 
 def features_of(init, prepared, split, i):
@@ -164,10 +177,8 @@ def features_of(init, prepared, split, i):
 
 
 CODE = (
+    *BACKBONE_FILES,
     "augment.py",
-    "backbones/base.py",
-    "backbones/spunet.py",
-    "backbones/unet.py",
     "contrast.py",
     "distill.py",
     "losses.py",

@@ -7,6 +7,7 @@ import xkd
 from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
+from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
@@ -14,13 +15,11 @@ from xkd.metrics import iou
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, matching
 from xkd.subsets import subset
-from xkd.train import evaluate, finished, fit, order
+from xkd.train import evaluate, fit, order
 
 CODE = (
+    *BACKBONE_FILES,
     "augment.py",
-    "backbones/base.py",
-    "backbones/spunet.py",
-    "backbones/unet.py",
     "finetune.py",
     "losses.py",
     "native.cpp",
@@ -154,18 +153,19 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
 
 
 def spare(data, prepared):
-    """Trains the longest cell of scratch that is not done yet, for a stage that leaves a core: its own stage takes it up."""
+    """Trains the longest cell of scratch that is not done yet, for a stage that leaves a core: its own stage takes it up. None where the
+    sweep has no such cells."""
     sections = params.profile()
     train_set, sweep, settings = Prepared(prepared, data["train"]), sections["sweep"], sections["finetune"]
     own = labelled(train_set, data["tuning"])
-    for fraction in sorted(sweep["fractions"], reverse=True):
+    for fraction in sorted(sweep["fractions"], reverse=True) if "scratch" in sweep["inits"] else ():
         for seed in sweep["seeds"]:
             frames, start = chosen(train_set, own, fraction, seed), prepared.parent / "init" / f"scratch-{seed}"
             if not (start / "weights.safetensors").exists():
                 continue
             arguments = (frames, start, sections["student"], settings, settings["lr"]["scratch"], seed)
             state = state_file(train_set, *arguments)
-            if not state.with_name(companion.DONE).exists() and not finished(state, steps(len(frames), settings)):
+            if not companion.over(state, steps(len(frames), settings)):
                 return _train(train_set.path, *arguments, f"finetune-{key(fraction, 'scratch', seed)}")
     return None
 

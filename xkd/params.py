@@ -68,8 +68,9 @@ KEYS = {
 }
 """What each section has; the teacher's and the report's are checked by whom they are handed to."""
 INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_frame", "most"}}
-FLAT = {("distill", "steps"), ("teacher.mini", "steps")}
-"""Sections within a section, and where a key of that name is one number."""
+"""Sections within a section."""
+FLAT = {("distill", "steps")}
+"""Where a key of such a name is one number."""
 
 
 LIMITS = dict.fromkeys(
@@ -118,6 +119,7 @@ def check_section(where, section, known):
     for key, value in section.items():
         if key in INNER and (where, key) not in FLAT:
             check_section(f"{where}.{key}", value, INNER[key])
+            continue
         kind, words = KINDS.get(key, (object, ""))
         if not isinstance(value, kind):
             raise XkdError(f"params.yaml: {where}.{key} is {value!r}; it has to be {words}.")

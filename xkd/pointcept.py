@@ -65,8 +65,10 @@ def take(path, voxel, classes, out):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for a file that is no checkpoint
         raise XkdError(f"{path}: cannot be read as a torch checkpoint ({str(error).splitlines()[0]}).") from None
+    if not isinstance(state, dict):
+        raise XkdError(f"{path}: holds a {type(state).__name__} and no weights.")
     weights = taken(state.get("state_dict", state))
-    network = SpUNet(voxel, shape_of(weights), classes)
+    network = students.build({"backbone": "spunet", "voxel": voxel, "widths": shape_of(weights), "classes": classes}, 0)
     heads = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     known = weights.get("head.weight") is not None and weights["head.weight"].shape == heads["head.weight"].shape
     weights = weights if known else {n: v for n, v in weights.items() if not n.startswith("head.")} | heads

@@ -51,12 +51,13 @@ def choose_algorithm(network, cuda):
 
 @dataclass
 class Voxels:
-    """A batch of scans as voxels. `coordinates (V, 4)` int32 (scan, z, y, x); `features (V, 6)`; `inverse (N,)` the voxel of each
-    point; `inputs (N, 6)` the points' own features; `points (N, 3)` in metres; `scan (N,)` which scan a point is of; `shape` (z, y, x)
-    of the grid."""
+    """A batch of scans as voxels. `coordinates (V, 4)` int32 (scan, z, y, x); `features (V, 6)` and `places (V, 3)`, in metres: means over
+    a voxel's points; `inverse (N,)` the voxel of each point; `inputs (N, 6)` the points' own features; `points (N, 3)` in metres;
+    `scan (N,)` which scan a point is of; `shape` (z, y, x) of the grid."""
 
     coordinates: torch.Tensor
     features: torch.Tensor
+    places: torch.Tensor
     inverse: torch.Tensor
     inputs: torch.Tensor
     points: torch.Tensor
@@ -65,7 +66,7 @@ class Voxels:
     scans: int
 
     def only(self, points):
-        """The same voxels, with a feature asked for at some points alone: `points` (M,) indices of the batch's points.
+        """The same voxels, those of all points, with a feature asked for at some alone: `points` (M,) indices of the batch's points.
 
         In training the statistics of a norm over points are then those of these points.
         """
@@ -162,9 +163,10 @@ def collate(scans, size, levels):
         cells, inverse, features, inputs = voxelise(points, intensity, size)
         cells -= cells.min(0) // coarse * coarse
         index = np.concatenate([np.full((len(cells), 1), b), cells[:, ::-1]], 1).astype(np.int32)
-        own = np.asarray(points, np.float32)
-        parts.append((index, features, inverse + start, inputs, own, np.full(len(inverse), b)))
+        own = np.ascontiguousarray(points, np.float32)
+        places = _mean(own, inverse, np.bincount(inverse))
+        parts.append((index, features, places, inverse + start, inputs, own, np.full(len(inverse), b)))
         start += len(cells)
-    index, features, inverse, inputs, own, scan = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    shape = tuple(int(-(-(extent + 1) // coarse) * coarse) for extent in index[:, 1:].max(0))
-    return Voxels(*(torch.from_numpy(a) for a in (index, features, inverse, inputs, own, scan)), shape, len(scans))
+    arrays = [np.concatenate(own) for own in zip(*parts, strict=True)]
+    shape = tuple(int(-(-(extent + 1) // coarse) * coarse) for extent in arrays[0][:, 1:].max(0))
+    return Voxels(*(torch.from_numpy(array) for array in arrays), shape, len(scans))

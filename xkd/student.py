@@ -23,7 +23,7 @@ def create(config):
 
 def _kind(backbone):
     if backbone not in BACKBONES:
-        raise XkdError(f"params.yaml: student.backbone {backbone!r} is unknown; there are {', '.join(BACKBONES)}.")
+        raise XkdError(f"student.backbone {backbone!r} is unknown; there are {', '.join(BACKBONES)}.")
     return BACKBONES[backbone]
 
 

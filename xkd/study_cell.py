@@ -8,13 +8,14 @@ import torch
 import xkd
 from xkd import finetune, fused, mixed, native, probe, self_training, unlabelled
 from xkd import student as students
+from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
-from xkd.files import atomic, digest
+from xkd.files import atomic, digest, read_json
 from xkd.mixed import Source
 from xkd.parallel import device
 from xkd.study_count import write
 from xkd.study_inputs import inputs
-from xkd.study_start import frames_of, init_path, initial, kind_of, place_of, rate_of, start_of
+from xkd.study_start import aligned, frames_of, init_path, initial, kind_of, place_of, rate_of, start_of
 from xkd.study_variants import variant_of
 from xkd.train import predict
 
@@ -24,7 +25,7 @@ CODE = {
     "fused": unlabelled.CODE,
     "taught": unlabelled.CODE,
     "probe": ("gathered.py", "probe.py", "subsets.py"),
-    "frozen": ("prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
+    "frozen": (*BACKBONE_FILES, "prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
 }
 """The modules that a kind of training hangs on, besides those of its init."""
 
@@ -122,6 +123,8 @@ def train(params, cell, out):
         "made_of": made,
     }
     result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}
+    if cell.block == "pretraining" and aligned(arguments[0]).exists():
+        result["retrieval"] = read_json(aligned(arguments[0]))
     if made != made_of(params, cell, out):
         raise XkdError(
             f"{cell.file.name}: the code or the data of the study changed while it was trained; run it again."

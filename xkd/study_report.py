@@ -15,7 +15,8 @@ from xkd.study_count import DISTANCES, unpacked
 
 @dataclass
 class Study:
-    """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr); `counts` {(block, row,
+    """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; hit and among, see
+    `xkd.retrieval`, of inits that have a projection); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these."""
 
@@ -55,7 +56,9 @@ def collect(params, out="out", folder=METRICS):
         if abs(score - cell["miou"]) > 0.01:
             raise XkdError(f"{file}: its counts give a mIoU of {score:.2f}, it says {cell['miou']}.")
         names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
+        aligned = cell.get("retrieval") or {}
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
+        lines[-1] |= {name: aligned.get(name) for name in ("hit", "among")}
         counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
@@ -106,6 +109,16 @@ def table(study, block, draws=1000, seed=0):
                 line |= {"difference": mean, "low": low, "high": high, "pairs": int(pairs)}
             lines.append(line)
     return pd.DataFrame(lines)
+
+
+def aligned(study):
+    """One line a pretrained row: how often a superpixel of the scan finds its own among those of a batch (per cent: mean, sd over seeds,
+    n), and what chance would find."""
+    own = study.table.dropna(subset="hit").drop_duplicates(["row", "seed"])  # one init a seed, whatever the fraction
+    rows = own.assign(hit=100 * own.hit.astype(float), chance=100 / own.among.astype(float)).groupby("row", sort=False)
+    return pd.DataFrame(
+        {"found": rows.hit.mean(), "sd": rows.hit.std(ddof=1), "n": rows.hit.size(), "chance": rows.chance.mean()}
+    )
 
 
 def _street_variance(a, b, rng, draws):

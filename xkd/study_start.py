@@ -5,13 +5,15 @@ from dataclasses import replace
 import xkd
 from xkd import distill, finetune, fused, lidar_ssl, native, unlabelled, xmodel
 from xkd import student as students
-from xkd.files import digest
+from xkd.backbones import BACKBONE_FILES
+from xkd.files import digest, write_json
 from xkd.prepared import Prepared
+from xkd.retrieval import retrieval
 from xkd.study import START
 from xkd.study_inputs import inputs
 from xkd.study_variants import variant_of
 
-INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
+INIT_CODE = {"scratch": (*BACKBONE_FILES, "student.py"), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
 INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")
 """The modules that an init is made by; those of an objective are `distill.CODE`."""
 
@@ -82,7 +84,7 @@ def init_path(params, cell, out):
             inputs(params, cell, out).name,
         ]
     if name == "xmodel":
-        facts += [params["views"], params["study"]["xmodel"], params["fused"]]
+        facts += [params["views"], params["study"]["xmodel"], *(params["fused"][key] for key in ("width", "heads"))]
         facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
     key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
     return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
@@ -108,14 +110,22 @@ def initial(params, cell, out):
         resume.unlink(missing_ok=True)
     elif name == "scratch":
         finetune.scratch(student, place.split(data["train"]).classes, seed, path)
-    elif name in ("lidar-ssl", "xmodel"):
-        if name == "lidar-ssl":
-            network, _, resume = lidar_ssl.pretrain(*arguments, label)
-        else:
-            network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
-            fused.save_fusion(heads.fusion, path)
+    elif name == "lidar-ssl":
+        network, _, resume = lidar_ssl.pretrain(*arguments, label)
+        students.save(network, path, init=name, objective=name, seed=seed)
+        resume.unlink(missing_ok=True)
+    elif name == "xmodel":
+        network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
+        fused.save_fusion(heads.fusion, path)
+        pool = distill.Pool(data, settings, found.prepared, found.teacher)
+        write_json(aligned(path), retrieval(network, heads.pixel, pool, student))
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
     else:
-        distill.distill(*arguments, path, label)
+        distill.distill(*arguments, path, aligned(path), label)
     return path
+
+
+def aligned(path):
+    """The file beside an init that says how well it is aligned with its teacher, where it has a projection to tell it by."""
+    return path.with_name(f"{path.name}.json")

@@ -18,6 +18,7 @@ import numpy as np
 
 import xkd
 from xkd import finetune, unlabelled
+from xkd.backbones import BACKBONE_FILES
 from xkd.cells import TAUGHT
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
@@ -92,11 +93,8 @@ def initial(params, init, seed):
 
     classes = Prepared(OUT / "prepared", params["data"]["train"]).classes
     if init == BASELINE:
-        path = (
-            OUT
-            / "tune"
-            / f"scratch-{seed}-{digest([params['student'], classes], xkd.ROOT / 'xkd' / 'student.py')[:16]}"
-        )
+        files = [xkd.ROOT / "xkd" / name for name in (*BACKBONE_FILES, "student.py")]
+        path = OUT / "tune" / f"scratch-{seed}-{digest([params['student'], classes], *files)[:16]}"
         if not path.exists():
             finetune.scratch(params["student"], classes, seed, path)
         return path
@@ -105,7 +103,7 @@ def initial(params, init, seed):
     if not path.exists():
         label = f"tune-distill-{seed}"
         arguments = (params["data"], params["student"], params["distill"], seed)
-        distill(*arguments, OUT / "prepared", OUT / "teacher", path, label)
+        distill(*arguments, OUT / "prepared", OUT / "teacher", path, path.with_name(f"{path.name}.json"), label)
     return path
 
 

@@ -191,7 +191,10 @@ def remove(*paths):
     """Removes what `teach` leaves: files and folders."""
     for path in paths:
         if path.is_dir():
-            shutil.rmtree(path)
+            gone = path.with_name(f"{path.name}-removed")
+            shutil.rmtree(gone, ignore_errors=True)
+            path.rename(gone)  # at once: half a folder would be taken for a whole one
+            shutil.rmtree(gone)
         else:
             path.unlink(missing_ok=True)
 

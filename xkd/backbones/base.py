@@ -10,9 +10,10 @@ from xkd.sparse import collate
 class Backbone(nn.Module):
     """Points of a batch -> (N, dim) features and (N, classes) logits.
 
-    A subclass calls `begin`, builds itself, calls `finish`, and has `features`. Any module of points can be wrapped so: `Voxels` hold the
-    points themselves too. `first`: the dotted name of the convolution that is given a voxel's inputs, which a network that sees images
-    widens (`xkd.fused`). `config`: backbone, voxel (m), widths, classes (names), as in params.yaml.
+    A subclass calls `begin`, builds itself, calls `finish`, and has `features`. Any module can be wrapped so: `Voxels` hold the voxels of
+    all points, with their means, and the points that a feature is asked for, in training one of a voxel; a module that looks at
+    neighbours finds them among the voxels. `first`: the dotted name of the convolution that is given a voxel's inputs, which a network
+    that sees images widens (`xkd.fused`). `config`: backbone, voxel (m), widths, classes (names), as in params.yaml.
     """
 
     first = ""

@@ -5,11 +5,10 @@ Written from its published structure, so that its weights can be taken over and 
 
 import torch
 from torch import nn
-from torch_scatter import scatter_mean
 
 from xkd.backbones.base import Backbone
 from xkd.errors import XkdError
-from xkd.sparse import ConvAlgo, choose_algorithm, spconv
+from xkd.sparse import INPUTS, ConvAlgo, choose_algorithm, spconv
 
 CHANNELS = 4
 """Inputs of a voxel: the mean place of its points in metres (x, y, z) and their mean intensity."""
@@ -23,6 +22,10 @@ def _convolution(kind, inputs, outputs, size, key, **options):
 
 def _norm(width):
     return nn.BatchNorm1d(width, eps=1e-3, momentum=0.01)
+
+
+def _layer(kind, inputs, outputs, size, key, **options):
+    return spconv.SparseSequential(_convolution(kind, inputs, outputs, size, key, **options), _norm(outputs), nn.ReLU())
 
 
 class Block(spconv.SparseModule):
@@ -57,10 +60,7 @@ class SpUNet(Backbone):
         stem, *stages = widths
         count = len(stages) // 2
         encoder, decoder = [stem, *stages[:count]], stages[count - 1 :]
-        layer = lambda kind, a, b, size, key, **options: spconv.SparseSequential(  # noqa: E731
-            _convolution(kind, a, b, size, key, **options), _norm(b), nn.ReLU()
-        )
-        self.conv_input = layer(spconv.SubMConv3d, CHANNELS, stem, 5, "stem")
+        self.conv_input = _layer(spconv.SubMConv3d, CHANNELS, stem, 5, "stem")
         self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
         for stage in range(1, count + 1):
             fine, coarse, below, above = (
@@ -69,14 +69,14 @@ class SpUNet(Backbone):
                 decoder[count - stage],
                 decoder[count - stage + 1],
             )
-            self.down.append(layer(spconv.SparseConv3d, fine, coarse, 2, f"spconv{stage}", stride=2))
+            self.down.append(_layer(spconv.SparseConv3d, fine, coarse, 2, f"spconv{stage}", stride=2))
             self.enc.append(_blocks([coarse] * (DEEP.get(stage, 2) + 1), f"subm{stage}"))
-            self.up.append(layer(spconv.SparseInverseConv3d, below, above, 2, f"spconv{stage}"))
+            self.up.append(_layer(spconv.SparseInverseConv3d, below, above, 2, f"spconv{stage}"))
             self.dec.append(_blocks([above + fine, above, above], f"subm{stage - 1}"))
-        self.finish(widths[-1])
         for module in self.modules():
             if isinstance(module, spconv.SubMConv3d):
                 nn.init.trunc_normal_(module.weight, std=0.02)
+        self.finish(widths[-1])
 
     @staticmethod
     def levels(widths):
@@ -84,9 +84,8 @@ class SpUNet(Backbone):
 
     def features(self, voxels):
         choose_algorithm(self, voxels.features.is_cuda)
-        place = torch.cat([voxels.points, voxels.inputs[:, :1]], 1)
-        mean = scatter_mean(place, voxels.inverse, 0, dim_size=len(voxels.coordinates))
-        mean = torch.cat([mean, voxels.features[:, voxels.inputs.shape[1] :]], 1)  # what a network with images appended
+        shown = voxels.features[:, len(INPUTS) :]  # what a network with images appended
+        mean = torch.cat([voxels.places, voxels.features[:, :1], shown], 1)
         cells = voxels.coordinates[:, [0, 3, 2, 1]].contiguous()
         x = self.conv_input(spconv.SparseConvTensor(mean, cells, voxels.shape[::-1], voxels.scans))
         skips = [x]
