@@ -2,7 +2,7 @@
 .ONESHELL:
 .SHELLFLAGS := -ec
 .DEFAULT_GOAL := help
-.PHONY: help install install-test repro study test lint demo real folders clean
+.PHONY: help install install-test repro study test lint demo real real-study folders clean
 
 # An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
@@ -29,6 +29,7 @@ help:
 	echo 'make demo      the same stages on tiny data, in out/demo (some minutes)'
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
 	echo '               the same stages on your data, in out/real'
+	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
@@ -104,6 +105,12 @@ real: folders install
 	dvc repro
 	cat out/report/table.md
 	echo 'xkd: the report is out/real/out/report/report.html'
+
+real-study: real
+	@cd out/real
+	echo 'xkd: the study on these data: hours; what is finished is kept in out/real/study/metrics and not run again.'
+	dvc repro study/dvc.yaml
+	echo 'xkd: the report is out/real/out/notebooks/06_study.ipynb'
 
 folders:
 	@$(STOP)

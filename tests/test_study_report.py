@@ -53,10 +53,14 @@ def test_how_often_a_superpixel_finds_its_own_is_counted_once_a_seed(sections, f
     sections["study"]["fractions"] = [0.01, 0.05]
     for seed, hit in enumerate((0.2, 0.4)):
         for fraction in (0.01, 0.05):
-            write(folder, "pretraining", "ppkt", fraction, seed, 40, retrieval={"hit": hit, "among": 50.0})
+            before = {"loss": [2.0, 1.0 + seed], "hit": hit, "among": 50.0}
+            write(folder, "pretraining", "ppkt", fraction, seed, 40, pretraining=before)
+            write(folder, "pretraining", "lidar-ssl", fraction, seed, 40, pretraining={"loss": [3.0, 2.0]})
     found = study_report.aligned(study_report.collect(sections, folder=folder))
-    assert list(found.index) == ["ppkt"]  # the others have no projection
-    assert found.loc["ppkt"].to_dict() == pytest.approx({"found": 30, "sd": 200**0.5, "n": 2, "chance": 2})
+    assert set(found.index) == {"ppkt", "lidar-ssl"}  # the others were not pretrained, as far as these cells say
+    expected = {"first": 2, "last": 1.5, "found": 30, "sd": 200**0.5, "n": 2, "chance": 2}
+    assert found.loc["ppkt"].to_dict() == pytest.approx(expected)
+    assert found.loc["lidar-ssl", ["first", "last"]].tolist() == [3, 2] and np.isnan(found.loc["lidar-ssl", "found"])
 
 
 def test_a_row_is_compared_with_the_strongest_that_saw_no_image(sections, folder):

@@ -108,8 +108,8 @@ def beginner(pool, student, settings, seed):
 
 
 def distill(data, student, settings, seed, prepared, teacher, out, metrics, label=None):
-    """Distils one student; writes its checkpoint, the folder `out`, and how well it is aligned with the teacher (`xkd.retrieval`), the
-    JSON file `metrics`. Returns the losses, one a step.
+    """Distils one student; writes its checkpoint, the folder `out`, and what became of its loss (`ends`) and how well it is aligned with
+    the teacher (`xkd.retrieval`), the JSON file `metrics`. Returns the losses, one a step.
 
     data, student, settings: the sections data, student, distill of params.yaml; prepared, teacher: folders of stages 1 and 2.
     The tuning streets take no part, but that the student is then looked at on them.
@@ -119,11 +119,18 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
     with companion.beside(ahead(*arguments)):
         both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
     pool = Pool(data, settings, prepared, teacher)
-    write_json(metrics, {"objective": settings["objective"], "seed": seed} | retrieval(*both, pool, student))
+    about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)}
+    write_json(metrics, about | retrieval(*both, pool, student))
     students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
     resume.with_name(companion.DONE).touch()
     resume.unlink(missing_ok=True)
     return losses
+
+
+def ends(losses):
+    """Means of the first and of the last tenth of the steps."""
+    tenth = -(-len(losses) // 10)
+    return [round(float(np.mean(part)), 4) for part in (losses[:tenth], losses[-tenth:])]
 
 
 def _train(data, student, settings, seed, prepared, teacher, label):

@@ -17,7 +17,7 @@ from xkd.objectives import OBJECTIVES
 from xkd.params import check as check_params
 from xkd.params import check_limits, check_section
 from xkd.progress import progress
-from xkd.study_variants import VARIANTS, varied
+from xkd.study_variants import CORPUS, VARIANTS, varied
 from xkd.subsets import check_fraction
 
 METRICS = "study/metrics"
@@ -105,10 +105,13 @@ def check(params):
 
 
 def cells(params, block, row, folder=METRICS):
-    """The cells of one row, seed by seed. Errors: no such row."""
+    """The cells of one row, seed by seed; none where the row needs a teacher's corpus and there is none. Errors: no such row."""
     if row not in ROWS.get(block, ()):
         rows = "; ".join(f"{name}: {', '.join(own)}" for name, own in ROWS.items())
         raise XkdError(f"The study has no row {row!r} in {block!r}; there are {rows}.")
+    variant = VARIANTS.get((block, row))
+    if variant and variant.source in CORPUS and params["teacher"]["name"] != "mini":
+        return []
     study = params["study"]["side"] if block in SIDE else params["study"]
     return [
         Cell(block, row, fraction, seed, xkd.ROOT / folder)

@@ -124,7 +124,7 @@ def train(params, cell, out):
     }
     result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}
     if cell.block == "pretraining" and aligned(arguments[0]).exists():
-        result["retrieval"] = read_json(aligned(arguments[0]))
+        result["pretraining"] = read_json(aligned(arguments[0]))
     if made != made_of(params, cell, out):
         raise XkdError(
             f"{cell.file.name}: the code or the data of the study changed while it was trained; run it again."

@@ -8,7 +8,7 @@ import numpy as np
 import xkd
 from xkd.extract import extract
 from xkd.files import atomic, digest, read_json, write_json
-from xkd.gather import gather
+from xkd.gather import gather, opened
 from xkd.gathered import FIELDS, Gathered
 from xkd.mini import train_mini
 from xkd.mini_unsupervised import train_unsupervised
@@ -83,21 +83,21 @@ def another(params, variant, own, folder):
         xkd.ROOT / params["teacher"]["source"],
         own.prepared,
     )
-    opened = {"name": "mini", "path": own.teacher / "mini"}
     if variant.source == "random":
-        opened = {"name": "random", "seed": settings["seed"]}
+        teacher = open_teacher({"name": "random", "seed": settings["seed"]}).to(device())
     elif variant.source == "superpixels":
         prepared = folder / "prepared"
         few = max(1, round(FEW * params["prepare"]["superpixels"]))
         prepare(data, overlay(params["prepare"], {"superpixels": few}), prepared)
+        teacher = opened(settings, own.teacher)
     else:
-        opened["path"] = folder / "mini"
+        path = folder / "mini"
         if variant.source == "short":
             given = settings["mini"] | {"steps": max(3, round(SHORT * settings["mini"]["steps"]))}
-            train_mini(source, given, settings["seed"], opened["path"])
+            train_mini(source, given, settings["seed"], path)
         else:
-            train_unsupervised(source, settings["mini"], settings["seed"], opened["path"])
-    teacher = open_teacher(opened).to(device())
+            train_unsupervised(source, settings["mini"], settings["seed"], path)
+        teacher = open_teacher({"name": "mini", "path": path}).to(device())
     extract(teacher, data, prepared, settings, folder / "teacher")
     if has_views(variant):
         gather(teacher, data, own.prepared, folder / "teacher", params["views"], folder / "views")

@@ -15,8 +15,8 @@ from xkd.study_count import DISTANCES, unpacked
 
 @dataclass
 class Study:
-    """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; hit and among, see
-    `xkd.retrieval`, of inits that have a projection); `counts` {(block, row,
+    """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; of inits that were
+    pretrained first and last, their loss, and hit and among, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these."""
 
@@ -24,6 +24,11 @@ class Study:
     counts: dict
     classes: list
     stale: int = 0
+
+    @property
+    def streets(self):
+        """How many streets the validation frames are of."""
+        return len(next(iter(self.counts.values()))["streets"])
 
     def seeds(self, fraction, *rows):
         """The seeds for which every one of the rows (block, row) is there at this fraction: what can be paired."""
@@ -56,9 +61,10 @@ def collect(params, out="out", folder=METRICS):
         if abs(score - cell["miou"]) > 0.01:
             raise XkdError(f"{file}: its counts give a mIoU of {score:.2f}, it says {cell['miou']}.")
         names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
-        aligned = cell.get("retrieval") or {}
+        before = cell.get("pretraining", {})
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
-        lines[-1] |= {name: aligned.get(name) for name in ("hit", "among")}
+        lines[-1] |= {name: before.get(name) for name in ("hit", "among")}
+        lines[-1] |= dict(zip(("first", "last"), before.get("loss", (None, None)), strict=True))
         counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
@@ -112,13 +118,15 @@ def table(study, block, draws=1000, seed=0):
 
 
 def aligned(study):
-    """One line a pretrained row: how often a superpixel of the scan finds its own among those of a batch (per cent: mean, sd over seeds,
-    n), and what chance would find."""
-    own = study.table.dropna(subset="hit").drop_duplicates(["row", "seed"])  # one init a seed, whatever the fraction
-    rows = own.assign(hit=100 * own.hit.astype(float), chance=100 / own.among.astype(float)).groupby("row", sort=False)
-    return pd.DataFrame(
-        {"found": rows.hit.mean(), "sd": rows.hit.std(ddof=1), "n": rows.hit.size(), "chance": rows.chance.mean()}
+    """One line a pretrained row, means over its seeds: the loss over the first and the last tenth of the steps; how often a superpixel of
+    the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; n."""
+    own = study.table.dropna(subset="first").drop_duplicates(["row", "seed"])  # one init a seed, whatever the fraction
+    numbers = own[["first", "last", "hit", "among"]].astype(float)
+    rows = (
+        own[["row"]].join(numbers).assign(hit=100 * numbers.hit, chance=100 / numbers.among).groupby("row", sort=False)
     )
+    means = rows[["first", "last", "hit", "chance"]].mean().rename(columns={"hit": "found"})
+    return means.assign(sd=rows.hit.std(ddof=1), n=rows.size())
 
 
 def _street_variance(a, b, rng, draws):

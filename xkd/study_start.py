@@ -111,14 +111,15 @@ def initial(params, cell, out):
     elif name == "scratch":
         finetune.scratch(student, place.split(data["train"]).classes, seed, path)
     elif name == "lidar-ssl":
-        network, _, resume = lidar_ssl.pretrain(*arguments, label)
+        network, losses, resume = lidar_ssl.pretrain(*arguments, label)
+        write_json(aligned(path), {"loss": distill.ends(losses)})
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
     elif name == "xmodel":
-        network, heads, _, resume = xmodel.pretrain(*arguments, params, place.views, label)
+        network, heads, losses, resume = xmodel.pretrain(*arguments, params, place.views, label)
         fused.save_fusion(heads.fusion, path)
         pool = distill.Pool(data, settings, found.prepared, found.teacher)
-        write_json(aligned(path), retrieval(network, heads.pixel, pool, student))
+        write_json(aligned(path), {"loss": distill.ends(losses)} | retrieval(network, heads.pixel, pool, student))
         students.save(network, path, init=name, objective=name, seed=seed)
         resume.unlink(missing_ok=True)
     else:
@@ -127,5 +128,5 @@ def initial(params, cell, out):
 
 
 def aligned(path):
-    """The file beside an init that says how well it is aligned with its teacher, where it has a projection to tell it by."""
+    """The file beside an init that was pretrained: what became of its loss and, where it was taught by images, how well it is aligned."""
     return path.with_name(f"{path.name}.json")

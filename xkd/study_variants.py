@@ -45,6 +45,10 @@ VARIANTS = {
 """(block, row) -> how it differs: a row of `teachers` from (pretraining, cosine), one of `ablation` from (unlabelled, xmodel)."""
 
 
+CORPUS = ("unsupervised", "short")
+"""Of the sources those that are trained on the corpus of `mini`, and are left out where the teacher is another."""
+
+
 def variant_of(cell):
     return VARIANTS.get((cell.block, cell.row))
 
