@@ -30,7 +30,8 @@ def info_nce(queries, keys, temperature, tolerance=None, weight=None):
             logits = logits * share
         return F.cross_entropy(logits, torch.arange(first, first + len(own), device=logits.device), reduction="none")
 
-    losses = blocks(rows, queries)
+    with torch.autocast(queries.device.type, enabled=False):  # half precision overflows at a low temperature
+        losses = blocks(rows, queries)
     return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
 
 

@@ -18,7 +18,7 @@ from xkd.objectives import objective
 from xkd.parallel import device, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.retrieval import retrieval
-from xkd.train import fit, order
+from xkd.train import fit, nothing, order
 
 PAIRS = ("point", "features", "superpixel", "superpixel_features")
 
@@ -146,6 +146,8 @@ def _train(data, student, settings, seed, prepared, teacher, label):
 
     def loss_of(batch):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
+        if len(pairs["features"]) < 2:  # too few for a norm
+            return nothing(projection)
         return loss_of_pairs(projection(network.features(voxels)).float(), pairs, settings)
 
     resume = state_file(pool, student, settings, seed)

@@ -3,6 +3,7 @@
 import io
 import math
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -56,7 +57,8 @@ def fit(network, make, loss_of, settings, resume, label):
 
     make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
     clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes), at the end too, until
-    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error.
+    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error,
+    before it has touched a weight; batches whose loss is 0, because they hold nothing to learn from, are counted in a warning.
     In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -99,7 +101,16 @@ def fit(network, make, loss_of, settings, resume, label):
             torch.save(state, buffer)
             with atomic(resume) as temporary:
                 temporary.write_bytes(buffer.getvalue())
+    if idle := losses.count(0.0):
+        warnings.warn(
+            f"{label}: {idle} of {steps} batches had nothing to learn from, no pair or no label.", stacklevel=2
+        )
     return losses
+
+
+def nothing(network):
+    """The loss of a batch that holds nothing to learn from: 0, whose gradient is 0."""
+    return sum(0 * p.sum() for p in network.parameters())
 
 
 def predict(student, prepared, indices=None, batch=4):

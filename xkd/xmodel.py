@@ -18,7 +18,7 @@ from xkd.lidar_ssl import loss as two_looks
 from xkd.objectives import MATCHES, superpixels
 from xkd.parallel import device, share, together
 from xkd.sparse import Voxels
-from xkd.train import fit, order
+from xkd.train import fit, nothing, order
 
 
 @dataclass
@@ -128,15 +128,14 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
 
     def loss_of(made):
         made = made.to(device())
+        if len(made.pairs["features"]) < 2:  # too few for a norm
+            return nothing(heads)
         features = network.features(made.voxels)
         found = terms(features, heads, made, settings["temperature"], ours)
         if made.again is not None:
             looks = (heads.look(own).float() for own in (features, network.features(made.again)))
             found["look"] = two_looks(*looks, settings["temperature"])
-        # Nothing to learn from: no gradient, and no error.
-        return sum(
-            (ours[name] * value for name, value in found.items()), 0 * sum(p.sum() for p in heads.view.parameters())
-        )
+        return sum((ours[name] * value for name, value in found.items()), nothing(heads.view))  # no term: no error
 
     facts = [
         "xmodel",
