@@ -86,14 +86,15 @@ def test_an_environment_that_is_up_to_date_is_left_alone(bare):
     assert "no python3.11 was found" in make(checkout, programs, "install").stderr
 
 
-def test_real_needs_folders(bare, tmp_path):
+@pytest.mark.parametrize("target", ["real", "real-study"])
+def test_real_needs_folders(bare, tmp_path, target):
     checkout, programs = bare
     asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / ".xkd").write_text(asked)
-    done = make(checkout, programs, "real")
+    done = make(checkout, programs, target)
     assert done.returncode != 0 and "make real DATA=folder" in done.stderr
-    done = make(checkout, programs, "real", f"DATA={checkout}", f"FEATURES={programs}")
+    done = make(checkout, programs, target, f"DATA={checkout}", f"FEATURES={programs}")
     assert done.returncode != 0 and f'FEATURES="{programs}" holds no .npy file' in done.stderr
 
 
