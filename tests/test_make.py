@@ -112,7 +112,7 @@ def test_requirements_are_exact_and_are_what_is_imported():
 def origin(tmp_path):
     """A small checkout without git."""
     root = tmp_path / "origin"
-    names = "xkd/a.py xkd/__pycache__/a.pyc data.dvc dvc.lock dvc.yaml out/old data/x .venv/y"
+    names = "xkd/a.py xkd/__pycache__/a.pyc data.dvc dvc.lock dvc.yaml study/dvc.yaml study/metrics/a.json out/old data/x .venv/y"
     for name in names.split():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -128,7 +128,7 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     if git:
         (origin / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
         subprocess.run(["git", "init", "--quiet"], cwd=origin, check=True)
-    code = {"xkd/a.py", "dvc.yaml"} | ({".gitignore"} if git else set())
+    code = {"xkd/a.py", "dvc.yaml", "study/dvc.yaml"} | ({".gitignore"} if git else set())
     own = {".xkd-profile", "params.yaml", ".dvc/config"}
     dest = tmp_path / "copy"
     profiles.copy(dest, {"a": {"b": 1}}, origin)
@@ -136,6 +136,7 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     assert yaml.safe_load((dest / "params.yaml").read_text()) == {"a": {"b": 1}}
 
     own |= {"out/result", "data/scan", "docs/results/table.md", "docs/tuning.json", "dvc.lock", ".dvc/cache/1"}
+    own |= {"study/metrics/b.json", "study/dvc.lock"}
     for name in own - there(dest):
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / name).write_text("mine")

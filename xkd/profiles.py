@@ -20,11 +20,11 @@ from xkd.files import atomic
 from xkd.stage import checked
 
 MARKER = ".xkd-profile"
-OWN = (".dvc", "data", "out", "docs/results", "dvc.lock")
+OWN = (".dvc", "data", "out", "docs/results", "dvc.lock", "study/metrics", "study/dvc.lock")
 """What belongs to a copy's own runs, outputs of stages among it: never copied into it, never removed from it."""
 RECORD = "docs/tuning.json"
 """Copied once: `python -m xkd.tune` in a copy writes the copy's own there."""
-LEFT_OUT = ("data.dvc", "study")
+LEFT_OUT = ("data.dvc",)
 """data.dvc is the fingerprint of the default data set, which a copy does not have."""
 UNTRACKED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 
