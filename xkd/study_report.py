@@ -155,5 +155,5 @@ def by_class(study, row, baseline, fraction):
     seeds = study.seeds(fraction, row, baseline)
     a, b = (study.stack("streets", fraction, which, seeds).sum(1) for which in (row, baseline))
     points = a[0, :, :2].sum(1)
-    gain = statistics.nanmean((iou(a) - iou(b)).T)
+    gain = statistics.nanmean(iou(a) - iou(b), 0)
     return pd.DataFrame({"points": points, "gain": gain}, study.classes).sort_values("points")
