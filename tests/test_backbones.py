@@ -162,10 +162,13 @@ def test_what_is_no_spunet_is_refused(tmp_path, capsys):
     assert "text.pth: cannot be read as a torch checkpoint" in capsys.readouterr().err
     torch.save({"state_dict": {"a.weight": torch.zeros(2)}}, tmp_path / "else.pth")
     assert pointcept.main(["take", str(tmp_path / "else.pth"), str(tmp_path / "out")]) == 1
-    assert "no weights of a SpUNet" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "else.pth: holds no weights of a SpUNet" in capsys.readouterr().err and not (tmp_path / "out").exists()
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     assert pointcept.main(["take", str(tmp_path / "list.pth"), str(tmp_path / "out")]) == 1
-    assert "list.pth: holds a list and no weights" in capsys.readouterr().err
+    assert "list.pth: holds no state dict" in capsys.readouterr().err
+    torch.save({"state_dict": [torch.zeros(2)], "epoch": 3}, tmp_path / "list.pth")
+    assert pointcept.main(["take", str(tmp_path / "list.pth"), str(tmp_path / "out")]) == 1
+    assert "list.pth: holds no state dict" in capsys.readouterr().err
     student.save(student.build({"voxel": 1.0, "widths": [4, 4], "classes": ["a"]}, 0), tmp_path / "unet")
     assert pointcept.main(["give", str(tmp_path / "unet"), str(tmp_path / "out.pth")]) == 1
     assert "its backbone is unet" in capsys.readouterr().err

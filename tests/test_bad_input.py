@@ -241,6 +241,15 @@ def test_tables_that_do_not_fit_together(nuscenes):
         open_dataset("nuscenes", nuscenes)
 
 
+@pytest.mark.parametrize(
+    ("table", "token", "by"), [("calibrated_sensor", "c-front", "sample_data"), ("sensor", "front", "calibrated")]
+)
+def test_a_camera_without_calibration(nuscenes, table, token, by):
+    change(nuscenes, table, lambda rows: [row for row in rows if token not in row["token"]])
+    with complains(f"{table}.json: has no row", token, by):
+        open_dataset("nuscenes", nuscenes)
+
+
 def test_a_camera_without_intrinsics_or_size(nuscenes):
     change(nuscenes, "sample_data", lambda rows: [r | {"width": None} for r in rows])
     with complains("sample_data.json", "row scene-0061-0-front-1040000", "height 90 and width None"):

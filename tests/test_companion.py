@@ -110,12 +110,19 @@ def test_a_cell_that_was_trained_ahead_is_the_cell(stages, tmp_path, monkeypatch
     assert (tmp_path / "ahead.json").read_bytes() == (tmp_path / "alone.json").read_bytes()
 
 
+def test_work_of_another_kind_of_stage_is_not_waited_for():
+    begun = time.monotonic()
+    with companion.beside(("time:sleep", 600)):
+        pass
+    assert time.monotonic() - begun < 60
+
+
 def test_a_function_of_a_module_by_its_name(tmp_path):
     with companion.beside(("pathlib:Path.touch", tmp_path / "nothing")):
         pass  # no function of that module: the other process ends, and its own stage would say so
-    with companion.beside(("shutil:copyfile", __file__, tmp_path / "copy")):
-        pass
-    assert (tmp_path / "copy").read_text() == open(__file__).read()
+    with companion.beside(("os:mkdir", tmp_path / "made")):
+        while not (tmp_path / "made").exists():
+            time.sleep(0.05)
 
 
 def test_a_spare_core_trains_the_longest_cell_of_scratch(stages, tmp_path, monkeypatch):

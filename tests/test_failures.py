@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from xkd import contrast, distill, finetune, losses, params, xmodel
+from xkd import XkdError, contrast, distill, finetune, losses, params, xmodel
 from xkd import student as students
 from xkd.objectives import OBJECTIVES, superpixels
 from xkd.prepared import Prepared
@@ -30,23 +30,52 @@ def test_batches_without_pairs_are_counted_and_spoil_nothing(made, stages, tmp_p
     )
     settings = sections["distill"] | {"objective": name, "steps": 4}
     folders = stages / "prepared", stages / "teacher", tmp_path / "init", tmp_path / "aligned.json"
-    with pytest.warns(UserWarning, match="test: 2 of 4 batches had nothing to learn from"):
+    with pytest.warns(UserWarning, match="test: 2 of 4 batches had nothing to learn from and were left out"):
         history = distill.distill(sections["data"], sections["student"], settings, 0, *folders, "test")
     assert history[1] == history[2] == 0 and history[0] > 0 < history[3]
     weights = students.load(tmp_path / "init").state_dict()
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
+SETTINGS = {"steps": 4, "lr": 0.1, "warmup": 0.0, "weight_decay": 0.1, "clip": 1.0, "save_every": 100.0}
+
+
 def test_a_loss_of_nothing_moves_nothing(tmp_path):
+    """Not by the momentum of the batches before it, and not by weight decay."""
+    network, seen = torch.nn.Conv3d(2, 3, 3), []
+
+    def loss_of(step):
+        seen.append(torch.cat([p.detach().reshape(-1) for p in network.parameters()]))
+        return nothing(network) if step >= 2 else sum(p.square().sum() for p in network.parameters())
+
+    with pytest.warns(UserWarning, match="t: 2 of 4 batches had nothing to learn from"):
+        history = fit(network, lambda step: step, loss_of, SETTINGS, tmp_path / "r.pt", "t")
+    assert history[2:] == [0, 0] and min(history[:2]) > 0
+    assert not torch.equal(seen[0], seen[1]) and torch.equal(seen[2], seen[3])
+
+
+def broken(network, step, last):
+    """A finite loss whose gradient is none, in the last step."""
+    kept = sum(p.square().sum() for p in network.parameters())
+    return kept if step < last else kept + sum((p - p.detach()).abs().sqrt().sum() for p in network.parameters())
+
+
+def test_a_gradient_that_is_none_is_refused_before_it_is_taken(tmp_path):
     network = torch.nn.Linear(3, 2)
-    before = [p.clone() for p in network.parameters()]
-    settings = {"steps": 2, "lr": 0.1, "warmup": 0.1, "weight_decay": 0.0, "clip": 1.0, "save_every": 100.0}
-    with pytest.warns(UserWarning, match="2 of 2 batches"):
-        assert fit(network, lambda step: None, lambda batch: nothing(network), settings, tmp_path / "r.pt", "t") == [
-            0,
-            0,
-        ]
-    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    with pytest.raises(XkdError, match="t: the gradient's norm at step 3 is nan; a lower learning rate than 0.1"):
+        fit(network, lambda step: step, lambda step: broken(network, step, 3), SETTINGS, tmp_path / "r.pt", "t")
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("scale", "last"), [(2.0**16, 3), (2.0**-8, 1)])
+def test_steps_that_overflow_in_half_precision_are_left_out_and_counted(tmp_path, monkeypatch, scale, last):
+    """A loss scale as on a GPU; one that no halving helps is an error."""
+    real, network = torch.amp.GradScaler, torch.nn.Linear(3, 2)
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *_, enabled: real("cpu", init_scale=scale, enabled=True))
+    raises = pytest.raises(XkdError, match="t: the gradient in half precision at step 3 is inf")
+    with pytest.warns(UserWarning, match="t: 1 of 4 batches overflowed in half precision") if last == 3 else raises:
+        fit(network, lambda step: step, lambda step: broken(network, step, last), SETTINGS, tmp_path / "r.pt", "t")
+    assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
 def test_xmodel_without_pairs(made, stages, gathered, monkeypatch):

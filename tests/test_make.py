@@ -221,6 +221,12 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
     ("section", "change", "words"),
     [
         ("student", {"voxle": 0.5}, "student.voxle is an unknown parameter"),
+        (
+            "student",
+            {"backbone": "spunet", "widths": [8, 8]},
+            "student.widths is [8, 8]; spunet takes one for the stem",
+        ),
+        ("student", {"backbone": "resnet"}, "student.backbone 'resnet' is unknown"),
         ("data", {"root": "data/nuscene"}, "data.root is data/nuscene, and there is no such folder"),
         ("teacher", {"source": None}, "teacher.source is None; it has to be a folder"),
         ("mixing", {"share": 5}, "mixing.share is 5"),

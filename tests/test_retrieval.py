@@ -44,7 +44,7 @@ def test_a_superpixel_is_found_by_the_mean_of_its_points():
 
 def test_nothing_paired_has_no_score_and_spoils_nothing():
     found = retrieval(Given(), nn.Identity(), Frames(torch.zeros(0, 4), held=False), {})
-    assert found == {"hit": None, "among": 0.0, "frames": 4, "held": False}
+    assert found == {"hit": None, "among": None, "frames": 4, "held": False}
 
 
 def test_frames_are_evenly_chosen():

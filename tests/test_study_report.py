@@ -49,16 +49,29 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_study_says_how_little_it_rests_on(sections, folder):
+    found = study_report.collect(sections, folder=folder)
+    assert study_report.size(found) == "Labelled frames: 4; validation: 3 streets."
+    for seed in (0, 1):
+        for row, hits in (("scratch", 40 + seed), ("scratch-long", 41), ("cosine", 50)):
+            write(folder, "pretraining", row, 0.01, seed, hits, streets=1)
+    found = study_report.collect(sections, folder=folder)
+    assert (
+        "validation: 1 street. Of one street there is no spread to tell: intervals are over seeds"
+        in study_report.size(found)
+    )
+
+
 def test_how_often_a_superpixel_finds_its_own_is_counted_once_a_seed(sections, folder):
     sections["study"]["fractions"] = [0.01, 0.05]
     for seed, hit in enumerate((0.2, 0.4)):
         for fraction in (0.01, 0.05):
-            before = {"loss": [2.0, 1.0 + seed], "hit": hit, "among": 50.0}
+            before = {"loss": [2.0, 1.0 + seed], "hit": hit, "among": 50.0, "held": True}
             write(folder, "pretraining", "ppkt", fraction, seed, 40, pretraining=before)
             write(folder, "pretraining", "lidar-ssl", fraction, seed, 40, pretraining={"loss": [3.0, 2.0]})
     found = study_report.aligned(study_report.collect(sections, folder=folder))
     assert set(found.index) == {"ppkt", "lidar-ssl"}  # the others were not pretrained, as far as these cells say
-    expected = {"first": 2, "last": 1.5, "found": 30, "sd": 200**0.5, "n": 2, "chance": 2}
+    expected = {"first": 2, "last": 1.5, "found": 30, "sd": 200**0.5, "n": 2, "chance": 2, "held": True}
     assert found.loc["ppkt"].to_dict() == pytest.approx(expected)
     assert found.loc["lidar-ssl", ["first", "last"]].tolist() == [3, 2] and np.isnan(found.loc["lidar-ssl", "found"])
 

@@ -57,8 +57,9 @@ def following(items, own, training):
 
 @contextmanager
 def beside(job):
-    """Runs `job`, a function that can be imported by name, or "module:function", and its arguments, or None, in a process of its own
-    while the body runs, and waits for both. That process ends with this one; what goes wrong in it is left for its own stage to say."""
+    """Runs `job`, a function that can be imported by name, and its arguments, or None, in a process of its own while the body runs, and
+    waits for both. Work of another kind of stage is named, "module:function"; that goes on with it from where it is when the body is over.
+    The process ends with this one; what goes wrong in it is left for its own stage to say."""
     if job is None:
         yield
         return
@@ -66,7 +67,8 @@ def beside(job):
     other.start()
     try:
         yield
-        other.join()
+        if not isinstance(job[0], str):
+            other.join()
     finally:
         other.kill()
 

@@ -30,8 +30,7 @@ def info_nce(queries, keys, temperature, tolerance=None, weight=None):
             logits = logits * share
         return F.cross_entropy(logits, torch.arange(first, first + len(own), device=logits.device), reduction="none")
 
-    with torch.autocast(queries.device.type, enabled=False):  # half precision overflows at a low temperature
-        losses = blocks(rows, queries)
+    losses = blocks(rows, queries)
     return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
 
 
@@ -68,11 +67,14 @@ def relational(queries, keys):
 
 
 def blocks(rows, values):
-    """rows(values[first : first + BLOCK], first) for every block, one after another; only what comes out is kept for the gradient."""
-    if len(values) <= BLOCK:
-        return rows(values, 0)
-    parts = [
-        checkpoint(rows, values[first : first + BLOCK], first, use_reentrant=False)
-        for first in range(0, len(values), BLOCK)
-    ]
-    return torch.cat(parts)
+    """rows(values[first : first + BLOCK], first) for every block, one after another; only what comes out is kept for the gradient.
+
+    Without autocast: half precision would overflow at a low temperature."""
+    with torch.autocast(values.device.type, enabled=False):
+        if len(values) <= BLOCK:
+            return rows(values, 0)
+        parts = [
+            checkpoint(rows, values[first : first + BLOCK], first, use_reentrant=False)
+            for first in range(0, len(values), BLOCK)
+        ]
+        return torch.cat(parts)

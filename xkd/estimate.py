@@ -64,12 +64,14 @@ def checked():
     unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
     from xkd.datasets import KINDS
     from xkd.objectives import objective
+    from xkd.student import levels
 
     sections = {name: params.check(name, section) for name, section in params.profile().items()}
     data, teacher = sections["data"], sections["teacher"]
     if data["kind"] not in KINDS:
         raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(KINDS)}.")
     objective(sections["distill"]["objective"])
+    levels(sections["student"])
     for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
         if not isinstance(folder, str):
             raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")

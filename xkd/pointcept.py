@@ -46,15 +46,15 @@ def given(network):
     return state
 
 
-def shape_of(weights):
-    """The widths that weights (ours) of a SpUNet have. Errors: they are none of one."""
+def shape_of(weights, path):
+    """The widths that weights (ours) of a SpUNet have, of the file `path`. Errors: they are none of one."""
     try:
         stem = weights["conv_input.0.weight"].shape[0]
         stages = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("down."))
         encoder = [weights[f"down.{s}.0.weight"].shape[0] for s in range(stages)]
         decoder = [weights[f"up.{s}.0.weight"].shape[0] for s in reversed(range(stages))]
     except (KeyError, ValueError) as error:
-        raise XkdError(f"These are no weights of a SpUNet: {error}.") from None
+        raise XkdError(f"{path}: holds no weights of a SpUNet: {error}.") from None
     return [stem, *encoder, *decoder]
 
 
@@ -65,10 +65,12 @@ def take(path, voxel, classes, out):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for a file that is no checkpoint
         raise XkdError(f"{path}: cannot be read as a torch checkpoint ({str(error).splitlines()[0]}).") from None
-    if not isinstance(state, dict):
-        raise XkdError(f"{path}: holds a {type(state).__name__} and no weights.")
-    weights = taken(state.get("state_dict", state))
-    network = students.build({"backbone": "spunet", "voxel": voxel, "widths": shape_of(weights), "classes": classes}, 0)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise XkdError(f"{path}: holds no state dict, names and their weights.")
+    weights = taken(state)
+    widths = shape_of(weights, path)
+    network = students.build({"backbone": "spunet", "voxel": voxel, "widths": widths, "classes": classes}, 0)
     heads = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
     known = weights.get("head.weight") is not None and weights["head.weight"].shape == heads["head.weight"].shape
     weights = weights if known else {n: v for n, v in weights.items() if not n.startswith("head.")} | heads

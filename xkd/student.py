@@ -27,10 +27,14 @@ def _kind(backbone):
     return BACKBONES[backbone]
 
 
+def levels(student):
+    """Levels of the voxel grid that a student with this section `student` works on. Errors: an unknown backbone, widths it cannot have."""
+    return _kind(student.get("backbone", "unet")).levels(student["widths"])
+
+
 def voxels(scans, student):
     """A list of (points (N, 3), intensity (N,)) -> the `Voxels` that a student with this section `student` works on."""
-    levels = _kind(student.get("backbone", "unet")).levels(student["widths"])
-    return collate(scans, student["voxel"], levels)
+    return collate(scans, student["voxel"], levels(student))
 
 
 def build(config, seed):

@@ -1,7 +1,5 @@
 """One cell of the study: the network with images that it may need, its training, its evaluation."""
 
-import shutil
-
 import numpy as np
 import torch
 
@@ -133,7 +131,7 @@ def train(params, cell, out):
     if resume:
         resume.unlink(missing_ok=True)
     if said:
-        shutil.rmtree(said)
+        unlabelled.remove(said)
     return result
 
 
@@ -150,7 +148,8 @@ def taught(params, cell, out, frames, arguments):
         soft, folder = folder, folder.with_name(f"{folder.name}-hard")
         if not folder.exists():
             harden(soft, folder)
-        shutil.rmtree(soft, ignore_errors=True)
+        if soft.exists():
+            unlabelled.remove(soft)
     network, _, resume = unlabelled.train_student(place, frames, folder, *arguments)
     return network, resume, folder
 

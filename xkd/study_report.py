@@ -16,7 +16,7 @@ from xkd.study_count import DISTANCES, unpacked
 @dataclass
 class Study:
     """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; of inits that were
-    pretrained first and last, their loss, and hit and among, see `xkd.retrieval`); `counts` {(block, row,
+    pretrained first and last, their loss, and hit, among and held, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these."""
 
@@ -63,7 +63,7 @@ def collect(params, out="out", folder=METRICS):
         names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
         before = cell.get("pretraining", {})
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
-        lines[-1] |= {name: before.get(name) for name in ("hit", "among")}
+        lines[-1] |= {name: before.get(name) for name in ("hit", "among", "held")}
         lines[-1] |= dict(zip(("first", "last"), before.get("loss", (None, None)), strict=True))
         counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
     if not lines:
@@ -117,16 +117,29 @@ def table(study, block, draws=1000, seed=0):
     return pd.DataFrame(lines)
 
 
+def size(study):
+    """One sentence on how much the numbers rest on."""
+    frames = ", ".join(map(str, sorted(set(study.table.frames))))
+    said = f"Labelled frames: {frames}; validation: {study.streets} {'street' if study.streets == 1 else 'streets'}."
+    if study.streets == 1:
+        said += " Of one street there is no spread to tell: intervals are over seeds alone, and too narrow."
+    return said
+
+
 def aligned(study):
     """One line a pretrained row, means over its seeds: the loss over the first and the last tenth of the steps; how often a superpixel of
-    the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; n."""
+    the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; whether on frames that no training read
+    (held); n."""
     own = study.table.dropna(subset="first").drop_duplicates(["row", "seed"])  # one init a seed, whatever the fraction
-    numbers = own[["first", "last", "hit", "among"]].astype(float)
+    numbers = own[["first", "last", "hit", "among"]].astype(float)  # None is NaN
     rows = (
-        own[["row"]].join(numbers).assign(hit=100 * numbers.hit, chance=100 / numbers.among).groupby("row", sort=False)
+        own[["row", "held"]]
+        .join(numbers)
+        .assign(hit=100 * numbers.hit, chance=100 / numbers.among)
+        .groupby("row", sort=False)
     )
     means = rows[["first", "last", "hit", "chance"]].mean().rename(columns={"hit": "found"})
-    return means.assign(sd=rows.hit.std(ddof=1), n=rows.size())
+    return means.assign(sd=rows.hit.std(ddof=1), held=rows.held.first(), n=rows.size())
 
 
 def _street_variance(a, b, rng, draws):

@@ -19,6 +19,8 @@ from xkd.parallel import device
 from xkd.progress import progress
 
 AHEAD = 3
+LEAST_SCALE = 2.0**-10
+"""Of a loss in half precision; one that has been halved to this has overflowed at every step."""
 
 
 def order(count, seed, batch, step):
@@ -57,21 +59,22 @@ def fit(network, make, loss_of, settings, resume, label):
 
     make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
     clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes), at the end too, until
-    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss that is not finite is an error,
-    before it has touched a weight; batches whose loss is 0, because they hold nothing to learn from, are counted in a warning.
+    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss or a gradient that is not finite
+    is an error, before it has touched a weight. Left out, and counted in a warning: batches whose loss is 0, because they hold nothing to
+    learn from, and on a GPU steps whose gradients overflow in half precision, which are an error where no scale helps.
     In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = Muon(parameters, settings["lr"], settings["weight_decay"])
     # spconv computes in half precision under autocast, and gradients of a mean over 100,000 points would vanish in it.
     scaler = torch.amp.GradScaler("cuda", enabled=device().type == "cuda")
-    losses, steps = [], settings["steps"]
+    losses, overflows, steps = [], 0, settings["steps"]
     if resume.exists():
         state = torch.load(resume, map_location=device(), weights_only=True)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         scaler.load_state_dict(state["scaler"])
-        losses = state["losses"]
+        losses, overflows = state["losses"], state["overflows"]
     network.train()
     saved = time.monotonic()
     batches = ahead(make, len(losses), steps)
@@ -83,29 +86,40 @@ def fit(network, make, loss_of, settings, resume, label):
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         value = parallel.average(loss, parameters)
-        if not np.isfinite(value):
-            raise XkdError(
-                f"{label}: the loss at step {step} is {value}; a lower learning rate than {settings['lr']} may help."
-            )
-        scaler.unscale_(optimiser)
-        torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
-        scaler.step(optimiser)
-        scaler.update()
+        check_finite("loss", value, step, settings, label)
+        if value != 0:
+            scaler.unscale_(optimiser)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
+            if not scaler.is_enabled():
+                check_finite("gradient's norm", norm.item(), step, settings, label)
+            scale = scaler.get_scale()
+            scaler.step(optimiser)
+            scaler.update()
+            overflows += scaler.get_scale() < scale
+            if scaler.get_scale() < LEAST_SCALE:
+                check_finite("gradient in half precision", math.inf, step, settings, label)
         losses.append(value)
         last = len(losses) == steps
         if parallel.first() and (last or time.monotonic() - saved > settings["save_every"]):
             saved = time.monotonic()
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
-            state["scaler"] = scaler.state_dict()
+            state |= {"scaler": scaler.state_dict(), "overflows": overflows}
             buffer = io.BytesIO()
             torch.save(state, buffer)
             with atomic(resume) as temporary:
                 temporary.write_bytes(buffer.getvalue())
-    if idle := losses.count(0.0):
-        warnings.warn(
-            f"{label}: {idle} of {steps} batches had nothing to learn from, no pair or no label.", stacklevel=2
-        )
+    for count, what in ((losses.count(0.0), "had nothing to learn from"), (overflows, "overflowed in half precision")):
+        if count:
+            warnings.warn(f"{label}: {count} of {steps} batches {what} and were left out.", stacklevel=2)
     return losses
+
+
+def check_finite(what, value, step, settings, label):
+    """Errors: a number of a training step that is infinite or none."""
+    if not math.isfinite(value):
+        raise XkdError(
+            f"{label}: the {what} at step {step} is {value}; a lower learning rate than {settings['lr']} may help."
+        )
 
 
 def nothing(network):

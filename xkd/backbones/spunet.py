@@ -52,10 +52,7 @@ class SpUNet(Backbone):
     first = "conv_input.0"
 
     def __init__(self, voxel, widths, classes):
-        if len(widths) < 3 or len(widths) % 2 == 0:
-            raise XkdError(
-                f"params.yaml: student.widths is {list(widths)}; spunet takes one for the stem and two a stage."
-            )
+        self.levels(widths)
         self.begin("spunet", voxel, widths, classes)
         stem, *stages = widths
         count = len(stages) // 2
@@ -80,6 +77,8 @@ class SpUNet(Backbone):
 
     @staticmethod
     def levels(widths):
+        if len(widths) < 3 or len(widths) % 2 == 0:
+            raise XkdError(f"student.widths is {list(widths)}; spunet takes one for the stem and two a stage.")
         return len(widths) // 2 + 1
 
     def features(self, voxels):

@@ -76,17 +76,23 @@ class NuScenes(Dataset):
     def _sensor_rows(self):
         """One row a scan or image of a key frame: frame (position), file, time, sensor, calibration and ego pose."""
         sensors = table(self._tables, "sensor", ["token", "channel", "modality"])
+        known = set(sensors.token)
         sensors = sensors[(sensors.modality == "camera") | (sensors.channel == self.facts()["sensors"]["lidar"])]
         mounts = table(
             self._tables, "calibrated_sensor", ["token", "sensor_token", "translation", "rotation", "camera_intrinsic"]
         )
+        self._there("sensor", known, mounts.sensor_token, "calibrated_sensor")
+        known = set(mounts.token)
         mounts = mounts.merge(sensors.rename(columns={"token": "sensor_token"}), on="sensor_token")
         frame = dict(zip(self._frames.sample_token, self._frames.index, strict=True))
         columns = ["token", "sample_token", "ego_pose_token", "calibrated_sensor_token", "timestamp", "filename"]
-        used, calibrated = set(), set(mounts.token)
+        used, asked, calibrated = set(), set(), set(mounts.token)
 
         def key(row):
-            keep = row["is_key_frame"] and row["sample_token"] in frame and row["calibrated_sensor_token"] in calibrated
+            own = row["is_key_frame"] and row["sample_token"] in frame
+            if own:
+                asked.add(row["calibrated_sensor_token"])
+            keep = own and row["calibrated_sensor_token"] in calibrated
             if keep:
                 used.add(row["ego_pose_token"])
             return keep
@@ -95,17 +101,19 @@ class NuScenes(Dataset):
         poses = table(
             self._tables, "ego_pose", ["token", "translation", "rotation"], keep=lambda row: row["token"] in used
         )
-        absent = used.difference(poses.token)
-        if absent:
-            raise XkdError(
-                f"{self._tables / 'ego_pose.json'}: has no row {min(absent)}, which sample_data.json refers to."
-            )
+        self._there("calibrated_sensor", known, asked, "sample_data")
+        self._there("ego_pose", poses.token, used, "sample_data")
         data["frame"] = data.sample_token.map(frame)
         mounts = mounts.rename(columns={"token": "calibrated_sensor_token"})
         poses = poses.rename(
             columns={"token": "ego_pose_token", "translation": "ego_translation", "rotation": "ego_rotation"}
         )
         return data.merge(mounts, on="calibrated_sensor_token").merge(poses, on="ego_pose_token")
+
+    def _there(self, name, tokens, wanted, by):
+        """Errors: a row that is wanted by another table and is not in table `name`."""
+        if absent := set(wanted).difference(tokens):
+            raise XkdError(f"{self._tables / name}.json: has no row {min(absent)}, which {by}.json refers to.")
 
     def _annotation_files(self, task):
         """{scan token: file} of lidarseg or panoptic; empty where the data set has none."""
