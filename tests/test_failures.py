@@ -78,6 +78,16 @@ def test_steps_that_overflow_in_half_precision_are_left_out_and_counted(tmp_path
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("backbone", ["unet", "spunet"])
+def test_a_batch_of_a_single_cell_is_refused(tmp_path, backbone):
+    config = {"backbone": backbone, "voxel": 1.0, "widths": [4, 4, 4], "classes": ["a", "b"]}
+    network = students.build(config, 0)
+    points = np.random.default_rng(0).uniform(0, 0.9, (5, 3)).astype(np.float32)
+    voxels = network.voxels([(points, np.zeros(5, np.float32))])
+    with pytest.raises(XkdError, match="t: the batch of step 0 is one cell at a level; larger crops"):
+        fit(network, lambda step: voxels, lambda batch: network(batch)[1].mean(), SETTINGS, tmp_path / "r.pt", "t")
+
+
 def test_xmodel_without_pairs(made, stages, gathered, monkeypatch):
     sections, whole = params.profile("smoke"), distill.Pool.asked
 

@@ -148,6 +148,14 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     assert (dest / "dvc.lock").read_text() == (dest / "docs" / "tuning.json").read_text() == "mine"
 
 
+def test_a_copy_can_run_the_study(tmp_path):
+    profiles.copy(tmp_path / "copy", profiles.overlaid("real", []))
+    command = [sys.executable, "-m", "dvc", "stage", "list", "study/dvc.yaml"]
+    done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"study/dvc.yaml:views", "study/dvc.yaml:cells@row0", "study/dvc.yaml:report"} <= set(done.stdout.split())
+
+
 def test_a_copy_knows_what_its_stages_write():
     for stage in yaml.safe_load((xkd.ROOT / "dvc.yaml").read_text())["stages"].values():
         for out in stage["outs"]:

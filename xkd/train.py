@@ -82,7 +82,7 @@ def fit(network, make, loss_of, settings, resume, label):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, settings["lr"], settings["warmup"])
         with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
-            loss = loss_of(batch)
+            loss = _loss(loss_of, batch, step, label)
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         value = parallel.average(loss, parameters)
@@ -112,6 +112,18 @@ def fit(network, make, loss_of, settings, resume, label):
         if count:
             warnings.warn(f"{label}: {count} of {steps} batches {what} and were left out.", stacklevel=2)
     return losses
+
+
+def _loss(loss_of, batch, step, label):
+    """loss_of(batch). Errors: a batch that is too small for a norm."""
+    try:
+        return loss_of(batch)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise XkdError(
+            f"{label}: the batch of step {step} is one cell at a level; larger crops or fewer widths help."
+        ) from None
 
 
 def check_finite(what, value, step, settings, label):
