@@ -4,13 +4,18 @@ import layouts
 import numpy as np
 import pytest
 
-from xkd.datasets import KINDS, open_dataset
+from xkd.datasets import kinds, open_dataset, reader
 from xkd.files import read_json, write_json
 from xkd.geometry import invert, project, transform
 
 
+@pytest.mark.parametrize("kind", kinds())
+def test_a_file_is_a_kind(kind):
+    assert reader(kind).kind == kind and len(reader(kind).facts()["classes"]) > 1
+
+
 def test_published_facts_have_their_published_sizes():
-    facts, splits = KINDS["nuscenes"].facts(), KINDS["nuscenes"].splits()
+    facts, splits = reader("nuscenes").facts(), reader("nuscenes").splits()
     assert len(facts["classes"]) == 16 and len(facts["categories"]) == 32
     assert set(facts["categories"].values()) == set(facts["classes"]) | {None}
     assert {s: len(n) for s, n in splits.items()} == {
@@ -21,7 +26,7 @@ def test_published_facts_have_their_published_sizes():
         "mini_val": 2,
     }
     assert not splits["train"] & splits["val"] and not (splits["train"] | splits["val"]) & splits["test"]
-    facts, splits = KINDS["semantickitti"].facts(), KINDS["semantickitti"].splits()
+    facts, splits = reader("semantickitti").facts(), reader("semantickitti").splits()
     assert len(facts["classes"]) == 19 and len(facts["labels"]) == 34
     assert {c for _, c in facts["labels"].values()} == set(facts["classes"]) | {None}
     assert splits == {"train": {*range(8), 9, 10}, "val": {8}, "test": {*range(11, 22)}}
@@ -33,8 +38,8 @@ def test_nuscenes_facts_are_the_devkits():
     from nuscenes.utils import splits
     from nuscenes.utils.color_map import get_colormap
 
-    facts = KINDS["nuscenes"].facts()
-    for name, numbers in KINDS["nuscenes"].splits().items():
+    facts = reader("nuscenes").facts()
+    for name, numbers in reader("nuscenes").splits().items():
         assert {f"scene-{n:04d}" for n in numbers} == set(getattr(splits, name))
     assert list(facts["categories"]) == list(get_colormap())
     mapper = LidarsegClassMapper.__new__(LidarsegClassMapper)

@@ -16,7 +16,10 @@ from xkd import XkdError
 from xkd.augment_images import crop, recolour, reduce
 from xkd.corpus import FACTS, Corpus
 from xkd.mini import Mini, resume_file, train_mini
-from xkd.teachers import Features, Teacher, open_teacher, pool, sample
+from xkd.pool import pool, sample
+from xkd.teachers import open_teacher
+from xkd.teachers.base import Teacher
+from xkd.teachers.features import Features
 
 REAL = xkd.ROOT.parent / "shared" / "data"
 

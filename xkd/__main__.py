@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd.datasets import KINDS
+from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
 from xkd.errors import XkdError
 from xkd.files import atomic
@@ -24,9 +24,7 @@ def main(arguments=None):
         "--checkpoint", type=Path, required=True, help="folder with weights.safetensors and network.json"
     )
     predict.add_argument("--out", type=Path, help="folder for the .label files (default: beside each scan)")
-    predict.add_argument(
-        "--kind", choices=sorted(KINDS), help="layout of the scans (default: that of the checkpoint's data)"
-    )
+    predict.add_argument("--kind", choices=kinds(), help="layout of the scans (default: that of the checkpoint's data)")
     predict.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
     options = parser.parse_args(arguments)
     try:
@@ -34,9 +32,9 @@ def main(arguments=None):
         if "init" in network.facts and "fraction" not in network.facts:
             raise XkdError(f"{options.checkpoint}: is a start for fine-tuning; its classifier never saw a label.")
         kind = options.kind or network.facts.get("kind", "semantickitti")
-        if kind not in KINDS:
+        if kind not in kinds():
             raise XkdError(
-                f"{options.checkpoint / 'network.json'}: data of kind {kind!r}; there are {', '.join(sorted(KINDS))}."
+                f"{options.checkpoint / 'network.json'}: data of kind {kind!r}; there are {', '.join(kinds())}."
             )
         outs = [label_file(scan, options.out or scan.parent) for scan in options.scans]
         for k, out in enumerate(outs):
@@ -61,7 +59,7 @@ def label_file(scan, folder):
 def segment(network, scan, kind, path):
     """Writes the file `path`, one uint32 a point. Ids are SemanticKITTI's raw ones for a network of its classes,
     as its benchmark takes them, and else the places of the classes in the checkpoint's network.json."""
-    points, attributes = KINDS[kind].scan_file(scan)
+    points, attributes = reader(kind).scan_file(scan)
     classes = network.config["classes"]
     ids = np.arange(len(classes), dtype=np.uint32)
     if classes == list(facts("semantickitti")["classes"]):

@@ -10,7 +10,6 @@ import xkd
 from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
-from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
 from xkd.files import digest, write_json
 from xkd.native import NormReLU
@@ -156,9 +155,8 @@ def _train(data, student, settings, seed, prepared, teacher, label):
 
 def state_file(pool, student, settings, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
-    code = [xkd.ROOT / "xkd" / name for name in CODE]
     facts = [student, settings, seed, pool.digest, pool.index, native.has_half()]
-    return xkd.ROOT / "out" / "resume" / digest(facts, *code) / "distill.pt"
+    return xkd.ROOT / "out" / "resume" / digest(facts, *students.code(student, CODE)) / "distill.pt"
 
 
 def ahead(data, student, settings, seed, prepared, teacher):
@@ -186,7 +184,6 @@ def features_of(init, prepared, split, i):
 
 
 CODE = (
-    *BACKBONE_FILES,
     "augment.py",
     "contrast.py",
     "distill.py",

@@ -62,14 +62,14 @@ def main(arguments=None):
 def checked():
     """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
     unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
-    from xkd.datasets import KINDS
+    from xkd.datasets import kinds
     from xkd.objectives import objective
     from xkd.student import levels
 
     sections = {name: params.check(name, section) for name, section in params.profile().items()}
     data, teacher = sections["data"], sections["teacher"]
-    if data["kind"] not in KINDS:
-        raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(KINDS)}.")
+    if data["kind"] not in kinds():
+        raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(kinds())}.")
     objective(sections["distill"]["objective"])
     levels(sections["student"])
     for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
@@ -85,7 +85,7 @@ def checked():
 def check_first_map(data, teacher):
     """Errors: a folder of feature maps in which the first training image has none, such as one that lies a level too high."""
     from xkd.prepare import open_split
-    from xkd.teachers import Features
+    from xkd.teachers.features import Features
 
     teacher, frames = Features(teacher["source"]), open_split(data, data["train"])
     for camera in frames[0].cameras[:1] if len(frames) else ():

@@ -13,11 +13,11 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, write_json
 from xkd.machine import cores
 from xkd.parallel import device
-from xkd.pool import pool
+from xkd.pool import pool, sample
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
-from xkd.teachers import open_teacher, sample
+from xkd.teachers import open_teacher
 from xkd.views import views
 
 

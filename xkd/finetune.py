@@ -7,7 +7,6 @@ import xkd
 from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
-from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
@@ -18,7 +17,6 @@ from xkd.subsets import subset
 from xkd.train import evaluate, fit, order
 
 CODE = (
-    *BACKBONE_FILES,
     "augment.py",
     "finetune.py",
     "losses.py",
@@ -126,7 +124,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
 def state_file(prepared, frames, init, student, settings, lr, seed):
     """Where the state of this very training lies: outside every stage's outs, under a name made of all that it hangs on."""
     facts = [student, settings, lr, seed, list(map(int, frames)), prepared.digest, native.has_half()]
-    parts = [init / "weights.safetensors", *(xkd.ROOT / "xkd" / name for name in CODE)]
+    parts = [init / "weights.safetensors", *students.code(student, CODE)]
     return xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "finetune.pt"
 
 

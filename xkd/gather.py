@@ -16,10 +16,11 @@ from xkd.files import atomic, digest, read_json, write_json
 from xkd.gathered import FIELDS
 from xkd.machine import cores
 from xkd.parallel import device
+from xkd.pool import sample
 from xkd.prepare import open_split
 from xkd.prepared import Prepared
 from xkd.progress import progress
-from xkd.teachers import open_teacher, sample
+from xkd.teachers import open_teacher
 from xkd.views import views
 
 

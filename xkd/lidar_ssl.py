@@ -56,7 +56,7 @@ def _train(data, student, settings, seed, prepared, teacher, label):
     def loss_of(looks):
         return loss(*(projection(network.features(v.to(device()))).float() for v in looks), settings["temperature"])
 
-    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "lidar_ssl.py")]
+    parts = students.code(student, (*CODE, "lidar_ssl.py"))
     facts = ["lidar-ssl", student, settings, seed, pool.digest, pool.index, native.has_half()]
     resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "lidar_ssl.pt"
     return network, fit(both, make, loss_of, settings, resume, label), resume

@@ -91,7 +91,7 @@ def features(frame, pairs, images, source):
     """
     import torch
 
-    from xkd.teachers import sample
+    from xkd.pool import sample
 
     if len({camera.size for camera in frame.cameras}) == 1:
         maps = list(source.dense(frame.cameras, images).float())
@@ -120,7 +120,7 @@ def similarity(frame, pairs, values, maps, camera, pixel):
 
     A point seen in several images takes its best match.
     """
-    from xkd.teachers import sample
+    from xkd.pool import sample
 
     height, width = frame.cameras[camera].size
     if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):

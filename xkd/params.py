@@ -2,6 +2,8 @@
 
 import copy
 import math
+from functools import cache
+from pathlib import Path
 
 import yaml
 
@@ -54,52 +56,15 @@ def profile(name=None):
     return overlay(sections, profiles[name], f"profiles.{name}")
 
 
-TRAINING = {"batch", "processes", "crop", "warmup", "weight_decay", "clip", "save_every", "augment"}
-KEYS = {
-    "data": {"kind", "root", "train", "validation", "unlabelled", "tuning", "options"},
-    "prepare": {"superpixels", "compactness", "occlusion"},
-    "student": {"backbone", "voxel", "widths"},
-    "distill": TRAINING | {"objective", "whiten", "hidden", "temperature", "steps", "lr"},
-    "finetune": TRAINING | {"lr", "steps", "balanced", "lovasz_points", "shown"},
-    "views": {"channels", "whiten", "reach"},
-    "fused": {"width", "heads", "dark", "early", "late", "steps"},
-    "mixing": {"share", "frames"},
-    "sweep": {"fractions", "inits", "seeds"},
-}
-"""What each section has; the teacher's and the report's are checked by whom they are handed to."""
-INNER = {"augment": {"turn", "flip", "scale", "jitter", "gain"}, "steps": {"base", "per_frame", "most"}}
-"""Sections within a section."""
-FLAT = {("distill", "steps")}
-"""Where a key of such a name is one number."""
-
-
-LIMITS = dict.fromkeys(
-    ("superpixels", "hidden", "widths", "batch", "processes", "steps", "most", "lovasz_points"), (1, math.inf)
-)
-LIMITS |= dict.fromkeys(
-    ("lr", "weight_decay", "clip", "save_every", "shown", "base", "per_frame", "reach"), (0, math.inf)
-)
-LIMITS |= dict.fromkeys(("turn", "scale", "jitter", "gain", "compactness"), (0, math.inf))
-LIMITS |= {
-    "voxel": (1e-3, 100),
-    "temperature": (1e-6, math.inf),
-    "whiten": (1e-6, math.inf),
-    "crop": (2, math.inf),
-    "warmup": (0, 0.99),
-}
-LIMITS |= dict.fromkeys(("balanced", "flip", "dark", "share"), (0, 1))
-LIMITS |= dict.fromkeys(("channels", "width", "heads", "frames"), (1, math.inf))
-"""Least and most of the numbers of that name; of a list or a section, of every one in it."""
-WHOLE = {"channels", "width", "heads", "frames", "reach"}
-"""Of these numbers those that have to be whole."""
-KINDS = dict.fromkeys(("kind", "root", "train", "validation", "objective", "backbone"), (str, "a word"))
-KINDS |= dict.fromkeys(("early", "late"), (bool, "true or false"))
-KINDS |= dict.fromkeys(("unlabelled", "tuning", "widths", "fractions", "inits", "seeds"), (list, "a list"))
+@cache
+def schema():
+    """What the sections take, `xkd/schema.yaml`."""
+    return yaml.safe_load((Path(__file__).parent / "schema.yaml").read_text())
 
 
 def check(name, section):
     """The section as it is. Errors: a key that is unknown or missing, a value of another kind or out of its limits."""
-    check_section(name, section, KEYS.get(name, section))
+    check_section(name, section, schema().get(name, {"*": "any"}))
     if name == "fused" and section["width"] % section["heads"]:
         width, heads = section["width"], section["heads"]
         raise XkdError(
@@ -108,36 +73,45 @@ def check(name, section):
     return section
 
 
-def check_section(where, section, known):
-    """Errors: a section `where` that is none, whose keys are not those that are `known`, or whose values are not what `KINDS` and
-    `LIMITS` say; so too the sections in it that `INNER` knows."""
+def check_section(where, section, rules):
+    """Errors: a section `where` that is none, whose keys are not those of `rules`, or whose values are not what these say (`schema`)."""
     if not isinstance(section, dict):
         raise XkdError(f"params.yaml: {where} is {section!r}; it has to be a section.")
-    for key in sorted(set(section) ^ set(known)):
+    for key in sorted(set(section) ^ set(rules)) if "*" not in rules else ():
         what = "is an unknown parameter" if key in section else "is missing"
-        raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(known))}.")
+        raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(rules))}.")
     for key, value in section.items():
-        if key in INNER and (where, key) not in FLAT:
-            check_section(f"{where}.{key}", value, INNER[key])
-            continue
-        kind, words = KINDS.get(key, (object, ""))
-        if not isinstance(value, kind):
-            raise XkdError(f"params.yaml: {where}.{key} is {value!r}; it has to be {words}.")
-        check_limits(f"{where}.{key}", key, value)
+        rule = rules.get(key, "any")
+        check_one = check_section if isinstance(rule, dict) else check_value
+        check_one(f"{where}.{key}", value, rule)
 
 
-def check_limits(where, key, value):
-    """Errors: a number that is none, or that is not within `LIMITS`; `key` is its name or, without limits of its own, that above."""
-    if isinstance(value, dict):
-        for inner, part in value.items():
-            check_limits(f"{where}.{inner}", inner if inner in LIMITS else key, part)
-    elif isinstance(value, list):
-        for part in value:
-            check_limits(where, key, part)
-    elif key in LIMITS:
-        low, high = LIMITS[key]
-        kind, words = (int, "a whole number") if key in WHOLE else (int | float, "a number")
-        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+KINDS = {
+    "word": (str, "a word"),
+    "flag": (bool, "true or false"),
+    "list": (list, "a list"),
+    "section": (dict, "a section"),
+}
+
+
+def check_value(where, value, rule):
+    """Errors: a value `where` that is not what a rule of `schema` says."""
+    kind, _, rest = rule.partition(" ")
+    if kind in KINDS:
+        if not isinstance(value, KINDS[kind][0]):
+            raise XkdError(f"params.yaml: {where} is {value!r}; it has to be {KINDS[kind][1]}.")
+        for part in value if rest else ():
+            check_value(where, part, rest)
+    elif kind in ("number", "whole"):
+        if isinstance(value, dict | list):
+            for part, name in (
+                [(value[k], f"{where}.{k}") for k in value] if isinstance(value, dict) else [(v, where) for v in value]
+            ):
+                check_value(name, part, rule)
+            return
+        low, high = (float(end or math.inf) for end in rest.split(".."))
+        number, words = (int, "a whole number") if kind == "whole" else (int | float, "a number")
+        if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
             most = "" if high == math.inf else f" and {high:g} at most"
             raise XkdError(f"params.yaml: {where} is {value!r}; it has to be {words} of {low:g} at least{most}.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from xkd import student as students
-from xkd.backbones import SpUNet
+from xkd.backbones.spunet import SpUNet
 from xkd.datasets.frame import facts
 from xkd.errors import XkdError
 from xkd.files import atomic

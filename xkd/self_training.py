@@ -102,7 +102,7 @@ def _train(place, frames, init, student, settings, sections, lr, seed, label):
     network, settings, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     draws = [labelled, Draw([Source(place.split(name), hidden=True) for name, _ in parts], everything(parts))]
     momentum = sections["study"]["momentum"]
-    resume = state_file(["self", momentum, *facts], init, xkd.ROOT / "xkd" / "self_training.py")
+    resume = state_file(student, ["self", momentum, *facts], init, xkd.ROOT / "xkd" / "self_training.py")
     both = Averaged(network, momentum).to(device())
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 

@@ -7,7 +7,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from xkd.backbones import BACKBONES
+import xkd
+from xkd import backbones
 from xkd.errors import XkdError
 from xkd.files import atomic, read_json, write_json
 from xkd.sparse import collate
@@ -16,20 +17,19 @@ CHECKPOINT = "xkd student 1"
 
 
 def create(config):
-    """The network that `config` describes: backbone (a word of `BACKBONES`; without one, unet), voxel, widths, classes."""
+    """The network that `config` describes: backbone (a file of `xkd.backbones`; without one, unet), voxel, widths, classes."""
     own = dict(config)
-    return _kind(own.pop("backbone", "unet"))(**own)
-
-
-def _kind(backbone):
-    if backbone not in BACKBONES:
-        raise XkdError(f"student.backbone {backbone!r} is unknown; there are {', '.join(BACKBONES)}.")
-    return BACKBONES[backbone]
+    return backbones.backbone(own.pop("backbone", "unet"))(**own)
 
 
 def levels(student):
     """Levels of the voxel grid that a student with this section `student` works on. Errors: an unknown backbone, widths it cannot have."""
-    return _kind(student.get("backbone", "unet")).levels(student["widths"])
+    return backbones.backbone(student.get("backbone", "unet")).levels(student["widths"])
+
+
+def code(student, modules):
+    """Files that a training of such a student hangs on: its backbone's, and those of the `modules` (names of files in xkd/)."""
+    return [*backbones.files(student.get("backbone", "unet")), *(xkd.ROOT / "xkd" / name for name in modules)]
 
 
 def voxels(scans, student):

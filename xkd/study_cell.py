@@ -6,7 +6,6 @@ import torch
 import xkd
 from xkd import finetune, fused, mixed, native, probe, self_training, unlabelled
 from xkd import student as students
-from xkd.backbones import BACKBONE_FILES
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json
 from xkd.mixed import Source
@@ -23,9 +22,9 @@ CODE = {
     "fused": unlabelled.CODE,
     "taught": unlabelled.CODE,
     "probe": ("gathered.py", "probe.py", "subsets.py"),
-    "frozen": (*BACKBONE_FILES, "prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
+    "frozen": ("prepared.py", "probe.py", "sparse.py", "student.py", "subsets.py"),
 }
-"""The modules that a kind of training hangs on, besides those of its init."""
+"""The modules that a kind of training hangs on, besides those of its init and its backbone."""
 
 
 def made_of(params, cell, out):
@@ -47,7 +46,7 @@ def made_of(params, cell, out):
         facts += [variant.hard, inputs(params, cell, out).name]
     if kind in ("fused", "taught", "probe"):
         facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
-    return digest(facts, *(xkd.ROOT / "xkd" / name for name in (*CODE[kind], "metrics.py", "study_count.py")))
+    return digest(facts, *students.code(params["student"], (*CODE[kind], "metrics.py", "study_count.py")))
 
 
 def fused_of(params, cell, out):
@@ -61,7 +60,7 @@ def fused_of(params, cell, out):
         place.gathered(params["data"]["train"]).digest,
         native.has_half(),
     ]
-    key = digest(facts, *(xkd.ROOT / "xkd" / name for name in unlabelled.CODE))[:16]
+    key = digest(facts, *students.code(params["student"], unlabelled.CODE))[:16]
     path = xkd.ROOT / out / "study" / f"fused-{cell.fraction:g}-{cell.seed}-{key}"
     if not path.exists():
         label = f"study-fused-{cell.fraction:g}-{cell.seed}"

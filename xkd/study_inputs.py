@@ -17,7 +17,7 @@ from xkd.params import overlay
 from xkd.prepare import prepare
 from xkd.prepared import TeacherFeatures
 from xkd.study_variants import variant_of
-from xkd.teachers import open_teacher
+from xkd.teachers import mini, random
 
 SHORT, FEW = 0.1, 0.25
 """Of `short` the share of the teacher's steps, of `superpixels` the share of the superpixels."""
@@ -84,7 +84,7 @@ def another(params, variant, own, folder):
         own.prepared,
     )
     if variant.source == "random":
-        teacher = open_teacher({"name": "random", "seed": settings["seed"]}).to(device())
+        teacher = random.opened(settings["seed"]).to(device())
     elif variant.source == "superpixels":
         prepared = folder / "prepared"
         few = max(1, round(FEW * params["prepare"]["superpixels"]))
@@ -97,7 +97,7 @@ def another(params, variant, own, folder):
             train_mini(source, given, settings["seed"], path)
         else:
             train_unsupervised(source, settings["mini"], settings["seed"], path)
-        teacher = open_teacher({"name": "mini", "path": path}).to(device())
+        teacher = mini.opened(path).to(device())
     extract(teacher, data, prepared, settings, folder / "teacher")
     if has_views(variant):
         gather(teacher, data, own.prepared, folder / "teacher", params["views"], folder / "views")

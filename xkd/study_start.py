@@ -5,7 +5,6 @@ from dataclasses import replace
 import xkd
 from xkd import distill, finetune, fused, lidar_ssl, native, unlabelled, xmodel
 from xkd import student as students
-from xkd.backbones import BACKBONE_FILES
 from xkd.files import digest, write_json
 from xkd.prepared import Prepared
 from xkd.retrieval import retrieval
@@ -13,9 +12,9 @@ from xkd.study import START
 from xkd.study_inputs import inputs
 from xkd.study_variants import variant_of
 
-INIT_CODE = {"scratch": (*BACKBONE_FILES, "student.py"), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
+INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
 INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")
-"""The modules that an init is made by; those of an objective are `distill.CODE`."""
+"""The modules that an init is made by, besides its backbone's; those of an objective are `distill.CODE`."""
 
 
 def kind_of(cell):
@@ -71,7 +70,7 @@ def init_path(params, cell, out):
         own = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
         facts = [frames_of(params, cell, out), own, rate_of(params, cell), place.split(data["train"]).digest]
         facts.append(init_path(params, scratch_of(cell), out).name)
-        key = digest(facts, *(xkd.ROOT / "xkd" / code for code in finetune.CODE))[:16]
+        key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
         return xkd.ROOT / out / "study" / f"trained-{cell.fraction:g}-{cell.seed}-{key}"
     facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
     if name != "scratch":
@@ -86,7 +85,7 @@ def init_path(params, cell, out):
     if name == "xmodel":
         facts += [params["views"], params["study"]["xmodel"], *(params["fused"][key] for key in ("width", "heads"))]
         facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
-    key = digest(facts, *(xkd.ROOT / "xkd" / code for code in INIT_CODE.get(name, distill.CODE)))[:16]
+    key = digest(facts, *students.code(params["student"], INIT_CODE.get(name, distill.CODE)))[:16]
     return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import xkd
 from xkd import finetune, unlabelled
-from xkd.backbones import BACKBONE_FILES
+from xkd import student as students
 from xkd.cells import TAUGHT
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
@@ -93,8 +93,8 @@ def initial(params, init, seed):
 
     classes = Prepared(OUT / "prepared", params["data"]["train"]).classes
     if init == BASELINE:
-        files = [xkd.ROOT / "xkd" / name for name in (*BACKBONE_FILES, "student.py")]
-        path = OUT / "tune" / f"scratch-{seed}-{digest([params['student'], classes], *files)[:16]}"
+        key = digest([params["student"], classes], *students.code(params["student"], ["student.py"]))[:16]
+        path = OUT / "tune" / f"scratch-{seed}-{key}"
         if not path.exists():
             finetune.scratch(params["student"], classes, seed, path)
         return path

@@ -89,7 +89,7 @@ def fused_state(place, frames, init, student, settings, sections, lr, seed):
     settings = settings | {"lr": lr, "steps": finetune.steps(len(frames), sections["fused"])}
     facts = ["fused", student, settings, sections["fused"], sections["views"], seed, list(map(int, frames))]
     facts += [place.split(train).digest, place.gathered(train).digest]
-    return state_file(facts, init, *[encoder] * encoder.exists())
+    return state_file(student, facts, init, *[encoder] * encoder.exists())
 
 
 def predict(network, place, frames, most, folder, label):
@@ -135,7 +135,7 @@ def student_state(place, frames, predictions, init, student, settings, sections,
     """Where the state of a student's training lies, with these arguments of `train_student`; the predictions, which may not be there yet,
     count by the names of their folder and the one it lies in."""
     facts = facts_of(place, frames, student, settings, sections, lr, seed)
-    return state_file(["student", *facts, predictions.parent.name, predictions.name], init)
+    return state_file(student, ["student", *facts, predictions.parent.name, predictions.name], init)
 
 
 def facts_of(place, frames, student, settings, sections, lr, seed):
@@ -217,7 +217,7 @@ def _generator(seed, step):
     return np.random.default_rng([seed, 5, step, share(list(range(64)))[0]])
 
 
-def state_file(facts, init, *files):
+def state_file(student, facts, init, *files):
     """Where the state of this very training lies, under a name made of all that it hangs on."""
-    parts = [init / "weights.safetensors", *files, *(xkd.ROOT / "xkd" / name for name in CODE)]
+    parts = [init / "weights.safetensors", *files, *students.code(student, CODE)]
     return xkd.ROOT / "out" / "resume" / digest([*facts, native.has_half()], *parts) / "mixed.pt"

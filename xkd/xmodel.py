@@ -151,6 +151,6 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
         native.has_half(),
     ]
     facts += [split.digest for split in gathered]
-    parts = [xkd.ROOT / "xkd" / name for name in (*CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")]
+    parts = students.code(student, (*CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py"))
     resume = xkd.ROOT / "out" / "resume" / digest(facts, *parts) / "xmodel.pt"
     return network, heads, fit(both, make, loss_of, settings, resume, label), resume

@@ -98,6 +98,9 @@ class SpUNet(Backbone):
         return x.features[voxels.inverse]
 
 
+Network = SpUNet
+
+
 def _blocks(widths, key):
     made = {f"block{i}": Block(a, b, key) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))}
     return spconv.SparseSequential(**made)

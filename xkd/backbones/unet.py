@@ -52,3 +52,6 @@ class UNet(Backbone):
             x = self.up[level](x)
             x = self.decoder[level](x.replace_feature(torch.cat([x.features, skips[level].features], 1)))
         return x.features[voxels.inverse] + self.point(voxels.inputs)
+
+
+Network = UNet

@@ -204,6 +204,9 @@ class NuScenes(Dataset):
         )  # fmt: skip
 
 
+Reader = NuScenes
+
+
 def choose_version(root, split):
     """The version of a split; without a split the only one in the folder."""
     if split is not None:

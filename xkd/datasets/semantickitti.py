@@ -73,6 +73,9 @@ class SemanticKitti(Dataset):
         return [sequence.camera(camera, scan, pose) for camera in self.camera_names if camera in sequence.cameras]
 
 
+Reader = SemanticKitti
+
+
 class Sequence:
     """One sequence's folder: which scans it has, its calibration, its poses."""
 

@@ -1,0 +1,54 @@
+"""Dense features that were computed elsewhere, as a teacher."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import xkd
+from xkd.errors import XkdError
+from xkd.teachers.base import Teacher, stack
+
+
+class Features(Teacher):
+    """Maps computed elsewhere: `.npy` files (C, h, w) below `root`, named like the longest tail of an image's path."""
+
+    stride = None  # the maps' own affair
+
+    def __init__(self, root):
+        super().__init__()
+        self.root = xkd.ROOT / root
+        first = min(self.root.rglob("*.npy"), default=None)
+        if first is None:
+            raise XkdError(f"{self.root}: no .npy feature map in this folder.")
+        self.dim = len(self._read(first))
+
+    def look(self, images):
+        raise XkdError(f"{self.root}: features on disk are found by an image's path; use dense(cameras).")
+
+    def dense(self, cameras, images=None):
+        return stack([torch.from_numpy(self._read(self.find(camera.path))).float() for camera in cameras], cameras)
+
+    def find(self, path):
+        """The map of the image `path`: `<root>/08/image_2/000003.npy` for `.../sequences/08/image_2/000003.png`."""
+        parts = Path(path).with_suffix(".npy").parts
+        for start in range(1, len(parts)):
+            candidate = self.root.joinpath(*parts[start:])
+            if candidate.is_file():
+                return candidate
+        raise XkdError(f"{path}: no feature map below {self.root}; looked for {'/'.join(parts[-3:])} and shorter.")
+
+    def _read(self, path):
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise XkdError(f"{path}: is not a .npy array ({error}).") from None
+        dim = getattr(self, "dim", None)
+        if values.ndim != 3 or values.dtype.kind != "f" or (dim or len(values)) != len(values) or not values.size:
+            raise XkdError(f"{path}: {values.shape} {values.dtype}, not ({dim or 'C'}, h, w) floats.")
+        if not np.isfinite(values).all():
+            raise XkdError(f"{path}: holds values that are not finite.")
+        return values
+
+
+opened = Features
