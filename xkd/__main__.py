@@ -1,4 +1,5 @@
-"""`python -m xkd predict --checkpoint FOLDER SCAN ...`: labels for scans, from a saved student."""
+"""`python -m xkd predict --checkpoint FOLDER SCAN ...`: labels for scans, from a saved student.
+`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images."""
 
 import argparse
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
+from xkd.check import check, opened, report
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
 from xkd.errors import XkdError
@@ -26,8 +28,21 @@ def main(arguments=None):
     predict.add_argument("--out", type=Path, help="folder for the .label files (default: beside each scan)")
     predict.add_argument("--kind", choices=kinds(), help="layout of the scans (default: that of the checkpoint's data)")
     predict.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
+    look = commands.add_parser("check", help="inspect a data set; exit status 1 where something is bad")
+    look.add_argument("root", type=Path, metavar="ROOT")
+    look.add_argument("--kind", choices=kinds(), help="its layout (default: the first that it is)")
+    look.add_argument("--split", help="one of its splits (default: all)")
+    look.add_argument("--frames", type=int, default=10, help="how many frames to look at, evenly chosen (10)")
+    look.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of that layout, as in data.options"
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.command == "check":
+            given = dict(option.partition("=")[::2] for option in options.option)
+            findings = check(opened(options.root, options.kind, options.split, **given), options.frames)
+            print(report(findings))
+            return int(any(finding.verdict == "bad" for finding in findings))
         network = xkd.load(options.checkpoint)
         if "init" in network.facts and "fraction" not in network.facts:
             raise XkdError(f"{options.checkpoint}: is a start for fine-tuning; its classifier never saw a label.")
