@@ -1,31 +1,36 @@
-"""Processes that share a step: gradients are the mean over all, and one that fails is not waited for."""
+"""Processes that share a step: together they are one with the whole batch, and one that fails is not waited for."""
 
 import os
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
-from xkd import XkdError, parallel
+from xkd import XkdError, distill, finetune, native, parallel, params
+from xkd.backbones import spunet
+from xkd.objectives import OBJECTIVES
+from xkd.prepared import Prepared
 
 
 def step(fails):
-    """Each process has its own loss, (rank + 1) * w; returns what this process sees."""
+    """Each process has a row of its own, (rank + 1) * w, and the loss is the sum of all; returns what this process sees."""
     rank = dist.get_rank() if dist.is_initialized() else 0
     if fails and rank == 1:
         os._exit(3)
     weight = torch.nn.Parameter(torch.ones(2))
     unused = torch.nn.Parameter(torch.ones(1))
-    loss = (rank + 1) * weight.sum()
+    factors = parallel.gather((rank + 1) * weight[None])  # (1, 2) of each
+    loss = factors.sum()
     loss.backward()
-    value = parallel.average(loss, [weight, unused])
+    value = parallel.reduce(loss, [weight, unused])
     return value, weight.grad.tolist(), parallel.share([10, 11, 12, 13]), parallel.first()
 
 
-def test_two_processes_average_their_gradients():
+def test_two_processes_sum_their_gradients():
     value, gradient, mine, first = parallel.together(2, step, False)
-    # Losses 2 and 4, gradients 1 and 2.
-    assert value == 3 and gradient == [1.5, 1.5]
+    # Rows (1, 1) and (2, 2): the loss is 6, its gradient 1 + 2.
+    assert value == 6 and gradient == [3, 3]
     assert mine == [10, 12] and first
     assert not dist.is_initialized()
 
@@ -38,3 +43,93 @@ def test_a_process_that_dies_is_an_error():
     with pytest.raises(XkdError, match="exit status 3"):
         parallel.together(2, step, True)
     assert not dist.is_initialized()
+
+
+ROWS = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.5, 0.25], [-2.0, 4.0], [1.5, 0.0]], dtype=torch.float64)
+"""Three rows of the first process and two of the second."""
+
+
+def normed(kind):
+    """Loss, gradient of the rows and of the weights, running moments: of a norm whose rows lie in one process or in two."""
+    torch.manual_seed(0)
+    layer = kind(2).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([2.0, 0.5]))
+        layer.bias.copy_(torch.tensor([0.1, -0.2]))
+    rank = dist.get_rank() if dist.is_initialized() else None
+    rows = ROWS if rank is None else ROWS[:3] if rank == 0 else ROWS[3:]
+    rows = rows.clone().requires_grad_()
+    out = parallel.gather(layer(rows))
+    loss = (out**2 * torch.arange(10.0, dtype=torch.float64).view(5, 2)).sum()
+    loss.backward()
+    value = parallel.reduce(loss, list(layer.parameters()))
+    gradient = parallel.gather(rows.grad)
+    return [
+        value,
+        *(t.tolist() for t in (gradient, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var)),
+    ]
+
+
+@pytest.mark.parametrize("kind", [spunet.Norm, native.NormReLU])
+def test_a_norm_over_two_processes_is_one_over_all_rows(kind):
+    for own, whole in zip(parallel.together(2, normed, kind), normed(kind), strict=True):
+        assert np.allclose(own, whole, rtol=1e-5)
+
+
+LR = 1e-4
+"""Low: Muon takes what is nearly nothing in a gradient, and rounding with it, for as much as the rest."""
+
+
+def trained(out, data, stages, processes):
+    """Losses of ten steps of distillation and of fine-tuning, nothing random in them, the batch shared by so many processes."""
+    sections = params.profile("smoke")
+    still = {"turn": 0.0, "flip": 0.0, "scale": 0.0, "jitter": 0.0, "gain": 0.0}
+    same = {
+        "processes": processes,
+        "batch": 2,
+        "steps": 10,
+        "crop": 10**6,
+        "augment": still,
+        "save_every": 1e9,
+        "lr": LR,
+    }
+    # Voxels of a centimetre hold one point each, so that none is drawn.
+    student = sections["student"] | {"voxel": 0.01}
+    settings = sections["distill"] | same
+    losses = distill.distill(
+        data, student, settings, 0, stages / "prepared", stages / "teacher", out / "start", out / "aligned.json"
+    )
+    prepared = Prepared(stages / "prepared", "train")
+    settings = sections["finetune"] | same | {"balanced": 0.0, "lovasz_points": 10**6}
+    settings["steps"] = {"base": 10, "per_frame": 0, "most": 10}
+    network, more, resume = finetune.train(prepared, [0, 1], out / "start", student, settings, LR, 0, "test")
+    resume.unlink()
+    return np.array([losses, more])
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(made, stages, tmp_path):
+    data = params.profile("smoke")["data"] | {"root": str(made / "nuscenes")}
+    one, two = (trained(tmp_path / str(n), data, stages, n) for n in (1, 2))
+    assert two == pytest.approx(one, abs=1e-5) and (one[:, -1] < one[:, 0]).all()
+
+
+def paired(name):
+    """Loss and gradient of an objective on seven pairs of three superpixels, five pairs and two superpixels of them the first process'."""
+    generator = torch.Generator().manual_seed(0)
+    points, features, means = (torch.randn(n, 4, generator=generator) for n in (7, 7, 3))
+    superpixel = torch.tensor([0, 1, 1, 0, 1, 2, 2])
+    if dist.is_initialized():
+        own, few = (slice(0, 5), slice(0, 2)) if dist.get_rank() == 0 else (slice(5, 7), slice(2, 3))
+        points, features, means, superpixel = points[own], features[own], means[few], superpixel[own]
+        superpixel = superpixel - superpixel.min()
+    points.requires_grad_()
+    pairs = {"features": features, "superpixel": superpixel, "superpixel_features": means}
+    loss = OBJECTIVES[name](*distill.of_all(points, pairs), {"temperature": 0.1})
+    loss.backward()
+    return loss.item(), parallel.gather(points.grad).tolist()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_over_two_processes_is_one_over_all_pairs(name):
+    (two, gradient), (one, whole) = parallel.together(2, paired, name), paired(name)
+    assert two == pytest.approx(one, abs=1e-6) and np.allclose(gradient, whole, atol=1e-6)

@@ -15,7 +15,7 @@ import torch
 
 from xkd.errors import XkdError
 from xkd.machine import cores, end_with
-from xkd.parallel import device
+from xkd.parallel import device, launched
 from xkd.train import finished
 
 DONE = "done"
@@ -24,8 +24,14 @@ DONE = "done"
 
 def idle(settings):
     """Whether a core is left over: in a stage of DVC's, on the CPU, for trainings of one process."""
-    room = device().type == "cpu" and cores() > 1 and settings["processes"] == 1
+    room = device().type == "cpu" and cores() > 1 and settings["processes"] == 1 and not launched()
     return room and "DVC_STAGE" in os.environ
+
+
+def done(state):
+    """Removes a training's state whose result is kept, and leaves word that it need not be made again."""
+    state.with_name(DONE).touch()
+    state.unlink(missing_ok=True)
 
 
 def over(state, steps):

@@ -14,7 +14,7 @@ from xkd.errors import XkdError
 from xkd.files import digest, write_json
 from xkd.native import NormReLU
 from xkd.objectives import objective
-from xkd.parallel import device, share, together
+from xkd.parallel import before, device, first, gather, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.retrieval import retrieval
 from xkd.train import fit, nothing, order
@@ -117,12 +117,13 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
         both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
+    if not first():
+        return losses
     pool = Pool(data, settings, prepared, teacher)
     about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)}
     write_json(metrics, about | retrieval(*both, pool, student))
     students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
-    resume.with_name(companion.DONE).touch()
-    resume.unlink(missing_ok=True)
+    companion.done(resume)
     return losses
 
 
@@ -145,12 +146,18 @@ def _train(data, student, settings, seed, prepared, teacher, label):
 
     def loss_of(batch):
         voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
-        if len(pairs["features"]) < 2:  # too few for a norm
+        if before(len(pairs["features"]))[1] < 2:  # too few for a norm
             return nothing(projection)
-        return loss_of_pairs(projection(network.features(voxels)).float(), pairs, settings)
+        return loss_of_pairs(*of_all(projection(network.features(voxels)).float(), pairs), settings)
 
     resume = state_file(pool, student, settings, seed)
     return both, fit(both, make, loss_of, settings, resume, label), resume
+
+
+def of_all(predicted, pairs):
+    """(P, D) predictions and their pairs of this process -> those of all processes."""
+    pairs = pairs | {"superpixel": pairs["superpixel"] + before(len(pairs["superpixel_features"]))[0]}
+    return gather(predicted), {name: gather(values) for name, values in pairs.items()}
 
 
 def state_file(pool, student, settings, seed):

@@ -11,7 +11,7 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
 from xkd.metrics import iou
-from xkd.parallel import device, share, together
+from xkd.parallel import device, first, gather, share, together
 from xkd.prepared import Prepared, matching
 from xkd.subsets import subset
 from xkd.train import evaluate, fit, order
@@ -115,8 +115,8 @@ def _train(path, frames, init, student, settings, lr, seed, label):
         return batch(prepared, own, holders, student, settings, np.random.default_rng([seed, 3, step, member]))
 
     def loss_of(made):
-        logits = network(made[0].to(device()))[1]
-        return segmentation(logits.float(), made[1].to(device()), settings["lovasz_points"])
+        logits, labels = network(made[0].to(device()))[1], made[1].to(device())
+        return segmentation(gather(logits.float()), gather(labels), settings["lovasz_points"])
 
     return network, fit(network, make, loss_of, settings, resume, label), resume
 
@@ -184,8 +184,8 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     objective = read_json(init_path / "network.json")["facts"]["objective"]
     about = {"fraction": fraction, "init": init, "seed": seed, "lr": lr, "objective": objective, "steps": len(losses)}
     result = keep(network, train_set, frames, validation, about, data["kind"], settings["shown"], out, metrics)
-    resume.with_name(companion.DONE).touch()
-    resume.unlink(missing_ok=True)
+    if first():
+        companion.done(resume)
     return result, losses
 
 
@@ -211,6 +211,8 @@ def keep(network, train_set, frames, validation, about, kind, shown, out, metric
     result |= {"iou": dict(zip(validation.classes, values, strict=True))}
     result |= {"classes_seen": dict(zip(validation.classes, map(int, seen), strict=True))}
     result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
+    if not first():
+        return result
     students.save(network, out, kind=kind, **{name: about[name] for name in ("init", "objective", "fraction", "seed")})
     places = np.linspace(0, len(validation) - 1, min(shown, len(validation))).astype(int)
     with atomic(out / "confusion.npy") as temporary:

@@ -10,7 +10,7 @@ from xkd.augment import augment, crop
 from xkd.distill import CODE, Pool, beginner
 from xkd.files import digest
 from xkd.objectives import MATCHES
-from xkd.parallel import device, share, together
+from xkd.parallel import device, gather, share, together
 from xkd.train import fit, order
 
 
@@ -54,7 +54,9 @@ def _train(data, student, settings, seed, prepared, teacher, label):
         return batch(scans, student, settings, np.random.default_rng([seed, 7, step, member]))
 
     def loss_of(looks):
-        return loss(*(projection(network.features(v.to(device()))).float() for v in looks), settings["temperature"])
+        return loss(
+            *(gather(projection(network.features(v.to(device()))).float()) for v in looks), settings["temperature"]
+        )
 
     parts = students.code(student, (*CODE, "lidar_ssl.py"))
     facts = ["lidar-ssl", student, settings, seed, pool.digest, pool.index, native.has_half()]

@@ -12,7 +12,7 @@ from xkd import mixed
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.mixed import Batch, Draw, Source
-from xkd.parallel import device, share, together
+from xkd.parallel import device, gather, share, together
 from xkd.sparse import Voxels
 from xkd.train import fit
 from xkd.unlabelled import begin, everything, facts_of, state_file
@@ -119,6 +119,7 @@ def _train(place, frames, init, student, settings, sections, lr, seed, label):
             row, targets, weight = pair.row.to(device()), known.targets.clone(), known.weight.clone()
             targets[row], weight[row] = said, said.max(1).values
             known = replace(known, targets=targets, weight=weight)
-        return mixed.loss(network(known.voxels)[1].float(), known.targets, known.weight, settings["lovasz_points"])
+        parts = (gather(part) for part in (network(known.voxels)[1].float(), known.targets, known.weight))
+        return mixed.loss(*parts, settings["lovasz_points"])
 
     return network, fit(both, make, loss_of, settings, resume, label), resume

@@ -2,6 +2,7 @@
 
 from xkd import companion, finetune, params, unlabelled
 from xkd.files import read_json
+from xkd.parallel import first
 
 NAME = "xmodel"
 """What the cells are called."""
@@ -19,19 +20,20 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
     frames, lr = finetune.chosen(train_set, own, fraction, seed), settings["lr"][NAME]
     arguments = (sections["student"], settings, sections, lr)
     with companion.beside(ahead(place, train_set, own, init_path, arguments, fraction, seed)):
-        network, losses, first, left = unlabelled.teach(
+        network, losses, fused, left = unlabelled.teach(
             place, frames, init_path, *arguments, seed, label(fraction, seed)
         )
     about = {"fraction": fraction, "init": NAME, "seed": seed, "lr": lr, "objective": NAME, "steps": len(losses)}
     pseudo = [len(some) for _, some in place.predicted(frames, sections["mixing"]["frames"])]
     about |= {"start": read_json(init_path / "network.json")["facts"]["objective"]}
-    about |= {"fused_steps": len(first), "pseudo_labelled_frames": sum(pseudo)}
+    about |= {"fused_steps": len(fused), "pseudo_labelled_frames": sum(pseudo)}
     result = finetune.keep(
         network, train_set, frames, validation, about, place.data["kind"], settings["shown"], out, metrics
     )
-    left[0].with_name(companion.DONE).touch()
-    unlabelled.remove(*left)
-    return result, losses, first
+    if first():
+        left[0].with_name(companion.DONE).touch()
+        unlabelled.remove(*left)
+    return result, losses, fused
 
 
 def label(fraction, seed):

@@ -62,15 +62,16 @@ def fit(network, make, loss_of, settings, resume, label):
     the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss or a gradient that is not finite
     is an error, before it has touched a weight. Left out, and counted in a warning: batches whose loss is 0, because they hold nothing to
     learn from, and on a GPU steps whose gradients overflow in half precision, which are an error where no scale helps.
-    In several processes (`xkd.parallel`) each makes its own part of a batch, and all end with the same weights.
+    In several processes (`xkd.parallel`) each makes its own part of a batch and gathers what its loss is made of, and all end with the
+    same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = Muon(parameters, settings["lr"], settings["weight_decay"])
     # spconv computes in half precision under autocast, and gradients of a mean over 100,000 points would vanish in it.
     scaler = torch.amp.GradScaler("cuda", enabled=device().type == "cuda")
     losses, overflows, steps = [], 0, settings["steps"]
-    if resume.exists():
-        state = torch.load(resume, map_location=device(), weights_only=True)
+    state = parallel.given(torch.load(resume, map_location=device(), weights_only=True) if resume.exists() else None)
+    if state is not None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         scaler.load_state_dict(state["scaler"])
@@ -85,7 +86,7 @@ def fit(network, make, loss_of, settings, resume, label):
             loss = _loss(loss_of, batch, step, label)
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
-        value = parallel.average(loss, parameters)
+        value = parallel.reduce(loss, parameters)
         check_finite("loss", value, step, settings, label)
         if value != 0:
             scaler.unscale_(optimiser)
@@ -165,9 +166,9 @@ def predict(student, prepared, indices=None, batch=4):
 
 
 def evaluate(student, prepared, indices=None):
-    """What `tally` counts of a split's frames, and the predictions {frame index: (N,) class ids}."""
+    """What `tally` counts of a split's frames, and the predictions {frame index: (N,) class ids}; several processes share the frames."""
     indices = list(range(len(prepared)) if indices is None else indices)
-    guesses = dict(predict(student, prepared, indices))
+    guesses = parallel.merged(dict(predict(student, prepared, parallel.rest(indices))))
     return *tally(prepared, guesses), guesses
 
 

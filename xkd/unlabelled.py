@@ -14,7 +14,7 @@ from xkd import student as students
 from xkd.files import atomic, digest
 from xkd.gathered import Gathered
 from xkd.mixed import Draw, Source
-from xkd.parallel import device, share, together
+from xkd.parallel import device, first, gather, meet, share, together
 from xkd.prepared import Prepared, matching
 from xkd.progress import progress
 from xkd.train import fit
@@ -173,12 +173,13 @@ def teach(place, frames, init, student, settings, sections, lr, seed, label):
 
     -> (the student, its losses, the fused network's, what is the caller's to remove once the result is kept: files and a folder)."""
     arguments = (place, frames, init, student, settings, sections, lr, seed)
-    network, first, state = train_fused(*arguments, f"{label}-fused")
+    network, of_fused, state = train_fused(*arguments, f"{label}-fused")
     folder = predictions_of(*arguments)
-    if not folder.exists():
+    if not folder.exists() and first():
         predict(network, place, frames, sections["mixing"]["frames"], folder, f"{label}-predict")
+    meet()
     network, losses, resume = train_student(place, frames, folder, *arguments[2:], label)
-    return network, losses, first, [resume, folder, state]
+    return network, losses, of_fused, [resume, folder, state]
 
 
 def predictions_of(place, frames, init, student, settings, sections, lr, seed):
@@ -208,7 +209,9 @@ def _loss(network, settings):
     def loss_of(batch):
         batch = batch.to(device())
         logits = network(batch.voxels, *([batch.seen] if batch.seen else []))[1]
-        return mixed.loss(logits.float(), batch.targets, batch.weight, settings["lovasz_points"])
+        return mixed.loss(
+            gather(logits.float()), gather(batch.targets), gather(batch.weight), settings["lovasz_points"]
+        )
 
     return loss_of
 

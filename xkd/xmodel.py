@@ -10,13 +10,13 @@ import xkd
 from xkd import contrast, losses, native
 from xkd import student as students
 from xkd.augment import augment
-from xkd.distill import CODE, Pool, Projection
+from xkd.distill import CODE, Pool, Projection, of_all
 from xkd.files import digest
 from xkd.fusion import Fusion
 from xkd.gathered import Gathered, Seen
 from xkd.lidar_ssl import loss as two_looks
 from xkd.objectives import MATCHES, superpixels
-from xkd.parallel import device, share, together
+from xkd.parallel import before, device, gather, share, together
 from xkd.sparse import Voxels
 from xkd.train import fit, nothing, order
 
@@ -60,23 +60,22 @@ def terms(features, heads, batch, temperature, weights):
     alone with the unified feature of all views, which takes no gradient from it."""
     found, seen = {}, batch.seen
     if weights["pixel"] or weights["superpixel"]:
-        predicted = heads.pixel(features).float()
+        predicted, pairs = of_all(heads.pixel(features).float(), batch.pairs)
     if weights["pixel"]:
-        found["pixel"] = losses.cosine(predicted, batch.pairs["features"])
+        found["pixel"] = losses.cosine(predicted, pairs["features"])
     if weights["superpixel"]:
-        found["superpixel"] = contrast.info_nce(*superpixels(predicted, batch.pairs), temperature)
+        found["superpixel"] = contrast.info_nce(*superpixels(predicted, pairs), temperature)
     if weights["view"]:
         held = batch.held.nonzero()[:, 0]
         held, known = held[:: -(-max(len(held), 1) // MATCHES)], ~batch.held
         unified = heads.fusion(features, seen.values[known], seen.point[known], seen.facts[known])
-        if len(held):
-            found["view"] = contrast.info_nce(
-                heads.view(unified[seen.point[held]]).float(), seen.values[held], temperature
-            )
+        said, meant = (gather(part) for part in (heads.view(unified[seen.point[held]]).float(), seen.values[held]))
+        if len(said):
+            found["view"] = contrast.info_nce(said, meant, temperature)
     if weights["unified"]:
         with torch.no_grad():
             unified = heads.fusion(features, seen.values, seen.point, seen.facts)
-        found["unified"] = losses.cosine(heads.unify(features).float(), unified.float())
+        found["unified"] = losses.cosine(*(gather(part.float()) for part in (heads.unify(features), unified)))
     return found
 
 
@@ -128,12 +127,12 @@ def _train(data, student, settings, seed, prepared, teacher, sections, views, la
 
     def loss_of(made):
         made = made.to(device())
-        if len(made.pairs["features"]) < 2:  # too few for a norm
+        if before(len(made.pairs["features"]))[1] < 2:  # too few for a norm
             return nothing(heads)
         features = network.features(made.voxels)
         found = terms(features, heads, made, settings["temperature"], ours)
         if made.again is not None:
-            looks = (heads.look(own).float() for own in (features, network.features(made.again)))
+            looks = (gather(heads.look(own).float()) for own in (features, network.features(made.again)))
             found["look"] = two_looks(*looks, settings["temperature"])
         return sum((ours[name] * value for name, value in found.items()), nothing(heads.view))  # no term: no error
 

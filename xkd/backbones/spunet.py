@@ -6,6 +6,7 @@ Written from its published structure, so that its weights can be taken over and 
 import torch
 from torch import nn
 
+from xkd import parallel
 from xkd.backbones.base import Backbone
 from xkd.errors import XkdError
 from xkd.sparse import INPUTS, ConvAlgo, choose_algorithm, spconv
@@ -20,8 +21,15 @@ def _convolution(kind, inputs, outputs, size, key, **options):
     return kind(inputs, outputs, size, bias=False, indice_key=key, algo=ConvAlgo.Native, **options)
 
 
+class Norm(nn.BatchNorm1d):
+    """Batch norm; in training over the rows of all processes that share a step."""
+
+    def forward(self, x):
+        return parallel.norm(self, x) if self.training and parallel.several() else super().forward(x)
+
+
 def _norm(width):
-    return nn.BatchNorm1d(width, eps=1e-3, momentum=0.01)
+    return Norm(width, eps=1e-3, momentum=0.01)
 
 
 def _layer(kind, inputs, outputs, size, key, **options):
