@@ -1,16 +1,21 @@
 """Processes that share a step: together they are one with the whole batch, and one that fails is not waited for."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
+import xkd
 from xkd import XkdError, distill, finetune, native, parallel, params
 from xkd.backbones import spunet
 from xkd.objectives import OBJECTIVES
 from xkd.prepared import Prepared
+from xkd.student import load
+from xkd.train import evaluate
 
 
 def step(fails):
@@ -103,7 +108,8 @@ def trained(out, data, stages, processes):
     settings = sections["finetune"] | same | {"balanced": 0.0, "lovasz_points": 10**6}
     settings["steps"] = {"base": 10, "per_frame": 0, "most": 10}
     network, more, resume = finetune.train(prepared, [0, 1], out / "start", student, settings, LR, 0, "test")
-    resume.unlink()
+    if parallel.first():
+        resume.unlink()
     return np.array([losses, more])
 
 
@@ -111,6 +117,42 @@ def test_two_processes_train_as_one_with_the_whole_batch(made, stages, tmp_path)
     data = params.profile("smoke")["data"] | {"root": str(made / "nuscenes")}
     one, two = (trained(tmp_path / str(n), data, stages, n) for n in (1, 2))
     assert two == pytest.approx(one, abs=1e-5) and (one[:, -1] < one[:, 0]).all()
+
+
+LAUNCHED = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch.distributed as dist
+from tests.test_parallel import trained
+from xkd import parallel, params
+from xkd.prepared import Prepared
+from xkd.student import load
+from xkd.train import evaluate
+out, made, stages = map(Path, sys.argv[1:])
+losses = trained(out, params.profile("smoke")["data"] | {"root": str(made)}, stages, 1)
+total, streets, guesses = evaluate(load(out / "start"), Prepared(stages / "prepared", "val"))
+assert parallel.several() and len(guesses) == len(Prepared(stages / "prepared", "val"))
+np.save(out / f"total-{dist.get_rank()}.npy", total)
+np.save(out / f"losses-{dist.get_rank()}.npy", losses)
+"""
+
+
+def test_the_processes_of_torchrun_are_taken_as_they_are(made, stages, tmp_path):
+    """Whatever `processes` says; one writes, all evaluate."""
+    (tmp_path / "launched.py").write_text(LAUNCHED)
+    data = params.profile("smoke")["data"] | {"root": str(made / "nuscenes")}
+    alone = trained(tmp_path / "alone", data, stages, 1)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run = [*command, tmp_path / "launched.py", tmp_path / "two", made / "nuscenes", stages]
+    environment = os.environ | {"PYTHONPATH": str(xkd.ROOT)}
+    (tmp_path / "two").mkdir()
+    subprocess.run(run, check=True, env=environment, cwd=xkd.ROOT, capture_output=True)
+    for rank in (0, 1):
+        assert np.load(tmp_path / "two" / f"losses-{rank}.npy") == pytest.approx(alone, abs=1e-5)
+    total, _, _ = evaluate(load(tmp_path / "alone" / "start"), Prepared(stages / "prepared", "val"))
+    first, second = (np.load(tmp_path / "two" / f"total-{rank}.npy") for rank in (0, 1))
+    assert (first == second).all() and first.sum() == total.sum() and np.abs(first - total).sum() <= 0.01 * total.sum()
 
 
 def paired(name):

@@ -14,7 +14,7 @@ from xkd.errors import XkdError
 from xkd.files import digest, write_json
 from xkd.native import NormReLU
 from xkd.objectives import objective
-from xkd.parallel import before, device, first, gather, share, together
+from xkd.parallel import before, device, first, gather, meet, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.retrieval import retrieval
 from xkd.train import fit, nothing, order
@@ -117,13 +117,13 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
         both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
-    if not first():
-        return losses
-    pool = Pool(data, settings, prepared, teacher)
-    about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)}
-    write_json(metrics, about | retrieval(*both, pool, student))
-    students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
-    companion.done(resume)
+    if first():
+        pool = Pool(data, settings, prepared, teacher)
+        about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)}
+        write_json(metrics, about | retrieval(*both, pool, student))
+        students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
+        companion.done(resume)
+    meet()
     return losses
 
 

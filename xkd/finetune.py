@@ -11,7 +11,7 @@ from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.losses import segmentation
 from xkd.metrics import iou
-from xkd.parallel import device, first, gather, share, together
+from xkd.parallel import device, first, gather, meet, share, together
 from xkd.prepared import Prepared, matching
 from xkd.subsets import subset
 from xkd.train import evaluate, fit, order
@@ -211,13 +211,15 @@ def keep(network, train_set, frames, validation, about, kind, shown, out, metric
     result |= {"iou": dict(zip(validation.classes, values, strict=True))}
     result |= {"classes_seen": dict(zip(validation.classes, map(int, seen), strict=True))}
     result["labelled_frames"] = [train_set.frames[i]["id"] for i in frames]
-    if not first():
-        return result
-    students.save(network, out, kind=kind, **{name: about[name] for name in ("init", "objective", "fraction", "seed")})
-    places = np.linspace(0, len(validation) - 1, min(shown, len(validation))).astype(int)
-    with atomic(out / "confusion.npy") as temporary:
-        np.save(temporary, total)
-    with atomic(out / "predictions.npz") as temporary:
-        np.savez(temporary, frame=places, **{f"pred_{i}": guesses[i].astype(np.int16) for i in places})
-    write_json(metrics, result)
+    if first():
+        students.save(
+            network, out, kind=kind, **{name: about[name] for name in ("init", "objective", "fraction", "seed")}
+        )
+        places = np.linspace(0, len(validation) - 1, min(shown, len(validation))).astype(int)
+        with atomic(out / "confusion.npy") as temporary:
+            np.save(temporary, total)
+        with atomic(out / "predictions.npz") as temporary:
+            np.savez(temporary, frame=places, **{f"pred_{i}": guesses[i].astype(np.int16) for i in places})
+        write_json(metrics, result)
+    meet()
     return result

@@ -72,14 +72,18 @@ def run(notebook, output, given, root=None):
     sections = checked(params.read(root / "params.yaml"), "params.yaml")
     parameters = {name: value for name, value in sections.items() if name in names} | given
 
-    partial = root / "out" / "log" / f"failed-{label(output, root)}.ipynb"
+    # Under torchrun every process executes the notebook, and the first keeps it.
+    rank = int(os.environ.get("RANK", 0))
+    partial = root / "out" / "log" / f"failed-{label(output, root)}{f'-{rank}' if rank else ''}.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
     start = time.time()
     with followed(partial.parent):
         executed = execute(notebook, partial, parameters, root)
+    partial.unlink(missing_ok=True)
+    if rank:
+        return
     with atomic(output) as temporary:
         temporary.write_text(stable(executed))
-    partial.unlink(missing_ok=True)
     line = {"notebook": Path(notebook).name, "output": label(output, root), "seconds": round(time.time() - start, 2)}
     with (partial.parent / "times.jsonl").open("a") as times:
         times.write(json.dumps(line) + "\n")
