@@ -1,0 +1,267 @@
+"""KITTI raw recordings, synchronised and rectified (Geiger et al. 2013): scans with images, and no point labels.
+
+Layout: `<date>/<date>_drive_<number>_sync/{image_00 .. image_03, velodyne_points, oxts}/{data/<number>.*, timestamps.txt}` and
+`<date>/calib_{cam_to_cam, velo_to_cam, imu_to_velo}.txt`. A number names the same moment in every folder, and its line (from 0) in each
+`timestamps.txt`. The velodyne has the contract's axes on disk and is the rig, too; the world is the IMU at the drive's first packet.
+
+KITTI raw has no splits: every drive is of `train`. SemanticKITTI labels some of these drives: its validation sequence 08 is
+2011_09_30_drive_0028, which nothing may learn from that is scored there.
+"""
+
+import fnmatch
+import math
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
+from xkd.datasets.semantickitti import floats, read_text
+from xkd.errors import XkdError
+from xkd.geometry import invert, rigid
+
+CAMERAS = ("image_00", "image_01", "image_02", "image_03")
+COLOUR = CAMERAS[2:]
+EARTH = 6_378_137.0
+"""Metres: the radius that the development kit projects with."""
+LONGEST_GAP = 1_000_000
+"""Microseconds between packets (ten a second, as a rule), or from a packet to a time beyond them all, that a motion is carried over."""
+
+
+class KittiRaw(Dataset):
+    """A frame is a scan; a number that has images and no scan (four of drive 0009) is none. `labels` is None throughout.
+
+    cameras: of image_00 (grey, left) to image_03; default: those of the colour cameras that have images. val: names or patterns of
+    drives that make up the split `val` instead of `train`: what only asks for a validation split, such as `xkd.prepare`, gets one.
+
+    A scan is taken to be of one moment, `velodyne_points/timestamps.txt`, when it looked forward; the points' own motion in the tenth of
+    a second around it is not undone. Scans and images have the car's pose at their own times. A drive without `oxts` has no poses:
+    the world of a frame is then its own velodyne and nothing moves between scan and image; its `neighbours` raise, since no one knows
+    where they are. Its timestamps are optional, too.
+    """
+
+    kind = "kitti_raw"
+    options = ("cameras", "val")
+
+    def __init__(self, root, split=None, cameras=None, val=()):
+        super().__init__(root, split)
+        wanted = listed(cameras or COLOUR)
+        for camera in set(wanted) - set(CAMERAS):
+            raise XkdError(f"kitti_raw has no camera {camera!r}; its cameras are {', '.join(CAMERAS)}.")
+        folders = {f.parent.name: f.parent for f in sorted(root.glob("*/*_drive_*_sync/velodyne_points")) if f.is_dir()}
+        if not folders:
+            raise XkdError(f"{root}: holds no <date>/<date>_drive_<number>_sync/velodyne_points of KITTI raw data.")
+        held = {pattern: fnmatch.filter(folders, pattern) for pattern in listed(val)}
+        for pattern in (pattern for pattern, found in held.items() if not found):
+            raise XkdError(f"{root}: holds no drive {pattern}, which the option val names.")
+        self._splits = dict.fromkeys(folders, "train") | {name: "val" for found in held.values() for name in found}
+        drives = [Drive(folder, wanted) for name, folder in folders.items() if split in (None, self._splits[name])]
+        self._scans = [(drive, scan) for drive in drives for scan in drive.scans]
+        if not self._scans:
+            where = f" of split {split} (the option val names the drives of val)" if split else ""
+            raise XkdError(f"{root}: holds no velodyne scan{where}.")
+        self.scenes = [drive.name for drive, _ in self._scans]
+        self.camera_names = [c for c in wanted if any(c in drive.cameras for drive in drives)]
+        if cameras and len(self.camera_names) < len(wanted):
+            raise XkdError(f"{root}: no drive has images of {min(set(wanted) - set(self.camera_names))}.")
+
+    @classmethod
+    def facts(cls):
+        """Its own, with SemanticKITTI's classes: a network is made with classes before there is any label."""
+        return facts(cls.kind) | {"classes": facts("semantickitti")["classes"]}
+
+    def neighbours(self, i, k):
+        """As `Dataset.neighbours`. Errors: there are some, and the drive has no poses."""
+        near, (drive, scan) = super().neighbours(i, k), self._scans[i]
+        if near and not drive.posed:
+            raise XkdError(
+                f"{drive.folder}: has no oxts, so nothing says where the car was at scan {scan} and its neighbours; "
+                "without them (teacher.reach: 0, views.reach: 0) the drive can be used."
+            )
+        return near
+
+    def frame(self, i):
+        drive, scan = self._scans[i]
+        time = drive.time("velodyne_points", scan)
+        return Frame(f"{drive.name}/{scan}", drive.name, self._splits[drive.name], i, time, drive.pose(time), self)
+
+    def read_scan(self, i):
+        drive, scan = self._scans[i]
+        return self.scan_file(drive.folder / "velodyne_points" / "data" / f"{scan}.bin")
+
+    @staticmethod
+    def scan_file(path):
+        """One `velodyne_points/data/*.bin`: (N, 3) float32 metres, and its attributes."""
+        raw = read_points(path, 4, 1)
+        return raw[:, :3].copy(), {"intensity": raw[:, 3].copy()}
+
+    def read_labels(self, i):
+        return None, None
+
+    def read_cameras(self, i):
+        drive, scan = self._scans[i]
+        return [drive.camera(name, scan) for name in self.camera_names if name in drive.cameras]
+
+
+Reader = KittiRaw
+
+
+class Drive:
+    """One drive's folder: its scans, its cameras, its clocks and, where `oxts` is there, where the car was."""
+
+    def __init__(self, folder, wanted):
+        self.folder, self.name = folder, folder.name
+        self.scans = numbered(folder / "velodyne_points" / "data", "bin")
+        self.cameras = {c: None for c in wanted if next((folder / c / "data").glob("*.png"), None)}
+        if self.cameras:
+            path = folder.parent / "calib_cam_to_cam.txt"
+            lines, T_unrectified_lidar = entries(path), motion(folder.parent / "calib_velo_to_cam.txt")
+            T_cam0_lidar = rigid(rotation(lines, "R_rect_00", path), [0, 0, 0]) @ T_unrectified_lidar
+            self.cameras = {c: projection(lines, c, path, T_cam0_lidar) for c in self.cameras}
+        self.posed = (folder / "oxts").is_dir()
+        self._times = {}
+        for stream in ("velodyne_points", *self.cameras):
+            path = folder / stream / "timestamps.txt"
+            if self.posed or path.is_file():
+                self._times[stream] = dict(zip(self.scans, read_times(path, self.scans), strict=True))
+        if self.posed:
+            self._T_imu_lidar = invert(motion(folder.parent / "calib_imu_to_velo.txt"))
+            packets = numbered(folder / "oxts" / "data", "txt")
+            times, first = np.unique(read_times(folder / "oxts" / "timestamps.txt", packets), return_index=True)
+            self._clock, self._packets = times, [packets[k] for k in first]
+            if len(times) < 2:
+                raise XkdError(f"{folder / 'oxts'}: has packets of {len(times)} times, and a pose takes two.")
+
+    def time(self, stream, scan):
+        """Microseconds; None where the stream has no `timestamps.txt`."""
+        return int(self._times[stream][scan]) if stream in self._times else None
+
+    def camera(self, name, scan):
+        K, size, T_rig_cam = self.cameras[name]
+        time = self.time(name, scan)
+        return Camera(
+            name=name, path=self.folder / name / "data" / f"{scan}.png", size=size, K=K, timestamp=time, T_rig_cam=T_rig_cam,
+            T_world_rig=self.pose(time), T_world_lidar=self.pose(self.time("velodyne_points", scan)),
+        )  # fmt: skip
+
+    def pose(self, time):
+        """T_world_rig (4, 4) at a time in microseconds: between the packets around it, or on from the two nearest, positions change evenly
+        and orientations about one axis (slerp). The identity without `oxts`. Errors: no packets near by."""
+        if not self.posed:
+            return np.eye(4)
+        k = int(np.clip(np.searchsorted(self._clock, time), 1, len(self._clock) - 1))
+        before, after = self._clock[k - 1], self._clock[k]
+        if max(after - before, before - time, time - after) > LONGEST_GAP:
+            when = np.datetime64(int(time), "us")
+            raise XkdError(f"{self.folder / 'oxts'}: has no packets within {LONGEST_GAP / 1e6:g} s around {when}.")
+        part = (time - before) / (after - before)
+        one, two = self._packet(k - 1), self._packet(k)
+        turn = Rotation.from_matrix(one[:3, :3].T @ two[:3, :3]).as_rotvec()
+        R = one[:3, :3] @ Rotation.from_rotvec(part * turn).as_matrix()
+        return rigid(R, (1 - part) * one[:3, 3] + part * two[:3, 3]) @ self._T_imu_lidar
+
+    def _packet(self, k):
+        """T_world_imu (4, 4) at packet k."""
+        scale, T_first_mercator = self._origin
+        return T_first_mercator @ mercator(self._read_packet(k), scale)
+
+    @cached_property
+    def _origin(self):
+        """The projection's scale, by the first packet's latitude, and the (4, 4) that puts the world's origin there."""
+        first = self._read_packet(0)
+        scale = math.cos(math.radians(first[0]))
+        return scale, invert(mercator(first, scale))
+
+    def _read_packet(self, k):
+        """(30,) numbers of packet k: latitude and longitude (degrees), altitude (metres), roll, pitch, yaw (radians), and others."""
+        path = self.folder / "oxts" / "data" / f"{self._packets[k]}.txt"
+        packet = floats(read_text(path), 30, path, "the packet")
+        if abs(packet[0]) >= 90 or abs(packet[1]) > 180:
+            raise XkdError(f"{path}: latitude {packet[0]:g} and longitude {packet[1]:g} are nowhere.")
+        return packet
+
+
+def mercator(packet, scale):
+    """A packet -> (4, 4), the IMU in metres east and north on Mercator's map at `scale`, and up: the development kit's
+    `convertOxtsToPose.m`, whose orientation is yaw about z, then pitch about y, then roll about x."""
+    latitude, longitude, altitude, roll, pitch, yaw = packet[:6]
+    east = scale * EARTH * math.radians(longitude)
+    north = scale * EARTH * math.log(math.tan(math.radians(90 + latitude) / 2))
+    return rigid(Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix(), [east, north, altitude])
+
+
+def projection(lines, name, path, T_cam0_lidar):
+    """K (3, 3), size (H, W) and T_rig_cam (4, 4) of one camera in `calib_cam_to_cam.txt`: the development kit's P_rect R_rect_00 (R | T).
+
+    P_rect = K (I | t): the optical centre is off camera 0's by t, which belongs into the extrinsics."""
+    number = name.removeprefix("image_")
+    P = matrix(lines, f"P_rect_{number}", (3, 4), path)
+    width, height = matrix(lines, f"S_rect_{number}", (2,), path)
+    if not (P[0, 0] > 0 < P[1, 1] and 0 < P[0, 2] < width and 0 < P[1, 2] < height and P[2, :3].tolist() == [0, 0, 1]):
+        raise XkdError(
+            f"{path}: P_rect_{number} has focal lengths {P[0, 0]:g}, {P[1, 1]:g} and its centre at column {P[0, 2]:g}, row "
+            f"{P[1, 2]:g}, which is no calibration of images of {width:g} x {height:g}."
+        )
+    T_cam_cam0 = rigid(np.eye(3), np.linalg.solve(P[:, :3], P[:, 3]))
+    return P[:, :3], (int(height), int(width)), invert(T_cam_cam0 @ T_cam0_lidar)
+
+
+def motion(path):
+    """(4, 4) of a calibration file with the lines R and T."""
+    lines = entries(path)
+    return rigid(rotation(lines, "R", path), matrix(lines, "T", (3,), path))
+
+
+def rotation(lines, name, path):
+    """(3, 3) of one line. Errors: it does not turn."""
+    R = matrix(lines, name, (3, 3), path)
+    if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
+        raise XkdError(f"{path}: line {name} is no rotation ({lines[name].strip()}).")
+    return R
+
+
+def matrix(lines, name, shape, path):
+    """The numbers of one line in this shape. Errors: no such line, another count, something else than finite numbers."""
+    if name not in lines:
+        raise XkdError(f"{path}: has no line {name}.")
+    return floats(lines[name], math.prod(shape), path, f"line {name}").reshape(shape)
+
+
+def entries(path):
+    """{name: text} of a calibration file: lines such as `R: ` and numbers."""
+    lines = [line.partition(":") for line in read_text(path).splitlines()]
+    return {name.strip(): values for name, _, values in lines}
+
+
+def read_times(path, numbers):
+    """(len(numbers),) int64 microseconds since 1970 of these files' lines, the clock being taken for UTC. Lines of files that were lost
+    are empty. Errors: no time in a file's line, a time before that of the file before."""
+    lines = [line.strip() for line in read_text(path).split("\n")]
+    try:
+        times = np.array(lines, "datetime64[ns]")
+    except ValueError as error:
+        raise XkdError(f"{path}: {error}.") from None
+    rows = [int(number) for number in numbers]
+    for row in rows:
+        if row >= len(times) or np.isnat(times[row]):
+            raise XkdError(f"{path}: has no time in line {row + 1}, which is that of number {row:010d}.")
+    times = (times[rows].astype(np.int64) + 500) // 1000
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        row = rows[back[0] + 1]
+        raise XkdError(f"{path}: {lines[row]} in line {row + 1} is earlier than the time before it.")
+    return times
+
+
+def numbered(folder, ending):
+    """The names, without ending, of the numbered files of a folder, in their order. Errors: a name that is no number."""
+    names = sorted(path.stem for path in folder.glob(f"*.{ending}"))
+    for name in names:
+        if not name.isdecimal():
+            raise XkdError(f"{folder / name}.{ending}: is no file's name, which is a number.")
+    return names
+
+
+def listed(words):
+    """One word or a list of words, as a list."""
+    return [str(word) for word in (words if isinstance(words, list | tuple) else [words])]
