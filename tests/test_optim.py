@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from xkd.optim import Muon, orthogonal
+from xkd import XkdError
+from xkd.optim import Muon, optimisers, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
@@ -64,3 +65,29 @@ def test_goes_on_from_its_state():
             p.grad = torch.randn(p.numel(), generator=generator).reshape(p.shape)
         optimiser.step()
     assert all(torch.equal(a, b) for a, b in zip(whole, halves, strict=True))
+
+
+class Headed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 1, bias=False)
+
+
+def test_published_optimisers_by_hand():
+    """One step of SGD from rest is lr * gradient; AdamW's first is lr, whatever the gradient; the classifier's ten times that."""
+    for name, moved in (("sgd", 0.1 * 0.5), ("adamw", 0.1)):
+        network = Headed()
+        before = [p.detach().clone() for p in network.parameters()]
+        pairs = optimisers(name, network, 0.1, 0.0, 10.0)
+        assert [factor for _, factor in pairs] == [1.0, 10.0]
+        for optimiser, factor in pairs:
+            for group in optimiser.param_groups:
+                group["lr"] = 0.1 * factor
+        for p in network.parameters():
+            p.grad = torch.full_like(p, 0.5)
+        for optimiser, _ in pairs:
+            optimiser.step()
+        for p, old, factor in zip(network.parameters(), before, (1, 10), strict=True):
+            assert torch.allclose(old - p, torch.full_like(p, factor * moved), atol=1e-5)
+    with pytest.raises(XkdError, match="optimiser 'lion' is unknown; there are muon, adamw, sgd"):
+        optimisers("lion", Headed(), 0.1, 0.0)

@@ -27,6 +27,19 @@ def test_voxels_by_hand():
     assert inputs[0, 3:] == pytest.approx([0.2 - 0.5, 0.2 - 0.5, 0.2 - 0.5])
 
 
+def test_cylindrical_voxels_by_hand():
+    """Distance 2.2 m and 5 m, azimuth 90 and -53.13 degrees, height 0.3 and -0.1 m, in cells of 0.5 m, 10 degrees and 0.2 m."""
+    points = np.array([[0, 2.2, 0.3], [3, -4, -0.1]], np.float32)
+    cells, inverse, _, inputs = voxelise(points, np.array([0.2, 0.5]), [0.5, 10, 0.2])
+    assert cells.tolist() == [[4, 9, 1], [10, -6, -1]] and inverse.tolist() == [0, 1]
+    assert inputs[0] == pytest.approx([0.2, 0.3 * 0.25, 2.2 * 0.04, -0.1, -0.5, 0.0], abs=1e-5)
+    assert inputs[1] == pytest.approx([0.5, -0.025, 0.2, -0.5, -5.313 + 5.5, 0.0], abs=1e-3)
+    network = student.build(CONFIG | {"voxel": [0.5, 10, 0.2]}, 0)
+    assert network.segment(*scan(50)).shape == (50,)
+    with pytest.raises(xkd.XkdError, match=r"student.voxel is \[1, 2\]; it has to be one number, or three"):
+        voxelise(points, np.ones(2), [1, 2])
+
+
 @given(st.integers(1, 300), st.integers(0, 5))
 @settings(max_examples=20, deadline=None)
 def test_voxels_are_those_of_numpy_unique(count, seed):

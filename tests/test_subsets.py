@@ -34,3 +34,20 @@ def test_the_seed_draws_the_subset():
 def test_fraction_outside_is_refused(bad):
     with pytest.raises(XkdError, match="outside"):
         subset(STREETS, bad, 0)
+
+
+def test_published_subsets_by_hand():
+    """Every fourth of eight streets, all their frames; every fourth of forty frames; the seed is where counting starts."""
+    assert subset(STREETS, 0.25, 0, "scenes").tolist() == [0, 1, 2, 3, 4, 20, 21, 22, 23, 24]
+    assert subset(STREETS, 0.25, 1, "scenes").tolist() == [5, 6, 7, 8, 9, 25, 26, 27, 28, 29]
+    assert subset(STREETS, 0.25, 0, "scans").tolist() == list(range(0, 40, 4))
+    assert subset(STREETS, 0.01, 3, "scans").tolist() == [3] and subset(STREETS, 0.01, 9, "scenes").tolist() == [
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
+    assert len(subset(STREETS, 1, 5, "scans")) == len(subset(STREETS, 1, 5, "scenes")) == 40
+    with pytest.raises(XkdError, match="finetune.subset 'first' is unknown; there are spread, scenes, scans"):
+        subset(STREETS, 0.5, 0, "first")

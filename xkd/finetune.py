@@ -140,7 +140,10 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
 
     def training(item):
         name, number = item
-        frames, start = chosen(prepared, own, fraction, number), init_path.parent / f"{name}-{number}"
+        frames, start = (
+            chosen(prepared, own, fraction, number, settings["subset"]),
+            init_path.parent / f"{name}-{number}",
+        )
         if not (start / "weights.safetensors").exists():
             return None
         arguments = (frames, start, student, settings, settings["lr"][name], number)
@@ -158,7 +161,10 @@ def spare(data, prepared):
     own = labelled(train_set, data["tuning"])
     for fraction in sorted(sweep["fractions"], reverse=True) if "scratch" in sweep["inits"] else ():
         for seed in sweep["seeds"]:
-            frames, start = chosen(train_set, own, fraction, seed), prepared.parent / "init" / f"scratch-{seed}"
+            frames, start = (
+                chosen(train_set, own, fraction, seed, settings["subset"]),
+                prepared.parent / "init" / f"scratch-{seed}",
+            )
             if not (start / "weights.safetensors").exists():
                 continue
             arguments = (frames, start, sections["student"], settings, settings["lr"]["scratch"], seed)
@@ -174,7 +180,7 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     train_set, validation = Prepared(prepared, data["train"]), Prepared(prepared, data["validation"])
     own = labelled(train_set, data["tuning"])
     frames, lr, label = (
-        chosen(train_set, own, fraction, seed),
+        chosen(train_set, own, fraction, seed, settings["subset"]),
         settings["lr"][init],
         f"finetune-{key(fraction, init, seed)}",
     )
@@ -189,9 +195,9 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     return result, losses
 
 
-def chosen(train_set, own, fraction, seed):
-    """The labelled frames of a cell, out of `own`: those of every cell with this fraction and seed."""
-    return [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed)]
+def chosen(train_set, own, fraction, seed, kind):
+    """The labelled frames of a cell, out of `own`: those of every cell with this fraction and seed. kind: of `xkd.subsets.SUBSETS`."""
+    return [own[k] for k in subset([train_set.scenes[i] for i in own], fraction, seed, kind)]
 
 
 def check_labelled(validation):

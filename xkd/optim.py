@@ -1,6 +1,9 @@
-"""Muon for the kernels of convolutions and AdamW for all other parameters, as one optimiser with one learning rate."""
+"""The optimisers that a training can have: Muon for the kernels of convolutions and AdamW for all other parameters, as one with one
+learning rate, and those of published protocols."""
 
 import torch
+
+from xkd.errors import XkdError
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Jordan's coefficients: five iterations bring singular values of 0.01 to 1 to between about 0.5 and 1.5."""
@@ -71,3 +74,29 @@ def orthogonal(matrix, iterations=5):
         whole, gram = factor @ whole, factor @ gram @ factor
     wide = whole @ wide
     return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+
+
+def adamw(parameters, lr, weight_decay):
+    """AdamW (Loshchilov & Hutter 2019) with torch's defaults, as ScaLR has it."""
+    return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+
+
+def sgd(parameters, lr, weight_decay):
+    """SGD with the momentum and dampening of SLidR (Sautier et al. 2022)."""
+    return torch.optim.SGD(parameters, lr, momentum=0.9, dampening=0.1, weight_decay=weight_decay)
+
+
+OPTIMISERS = {"muon": Muon, "adamw": adamw, "sgd": sgd}
+
+
+def optimisers(name, network, lr, weight_decay, head=1.0):
+    """[(optimiser, factor of its learning rate)] of a network's parameters: one, or two where the classifier's rate is `head` times the
+    others'. Errors: an unknown name."""
+    if name not in OPTIMISERS:
+        raise XkdError(f"params.yaml: optimiser {name!r} is unknown; there are {', '.join(OPTIMISERS)}.")
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if head == 1:
+        return [(OPTIMISERS[name](parameters, lr, weight_decay), 1.0)]
+    apart = {id(p) for p in network.head.parameters()}
+    parts = [[p for p in parameters if (id(p) in apart) == own] for own in (False, True)]
+    return [(OPTIMISERS[name](part, lr, weight_decay), factor) for part, factor in zip(parts, (1.0, head), strict=True)]

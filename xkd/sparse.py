@@ -39,6 +39,8 @@ __all__ = ["ConvAlgo", "SparseConvolution", "Voxels", "choose_algorithm", "colla
 INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
 """What the network is given of a point; a voxel gets the mean over its points."""
 
+HEIGHT, RANGE = 0.25, 0.04
+"""What a height and a range in metres are multiplied by, so that they are about as large as the other inputs."""
 REACH = 1 << 20
 
 
@@ -106,8 +108,8 @@ def _voxelise(points, intensity, size):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         cx, cy, cz = np.floor(x / size), np.floor(y / size), np.floor(z / size)
         inputs[i, 0] = intensity[i]
-        inputs[i, 1] = z * 0.25
-        inputs[i, 2] = np.sqrt(x * x + y * y) * 0.04
+        inputs[i, 1] = z * HEIGHT
+        inputs[i, 2] = np.sqrt(x * x + y * y) * RANGE
         inputs[i, 3] = x / size - cx - 0.5
         inputs[i, 4] = y / size - cy - 0.5
         inputs[i, 5] = z / size - cz - 0.5
@@ -140,17 +142,28 @@ def _mean(inputs, inverse, counts):
 def voxelise(points, intensity, size):
     """(N, 3) points in metres and (N,) intensity -> cells (V, 3) int64 (x, y, z), inverse (N,), features (V, 6), inputs (N, 6).
 
-    Cells are `floor(point / size)`, each once. Errors: no point, a point that is not finite or is out of the index's reach.
+    Cells are `floor(point / size)`, each once. size: metres, or [metres, degrees, metres] of cylindrical cells (distance from the axis,
+    azimuth, height; Zhu et al. 2021). Errors: no point, a point that is not finite or is out of the index's reach, another size.
     """
     points = np.ascontiguousarray(points, np.float32)
     if len(points) == 0:
         raise XkdError("A scan without points cannot be turned into voxels.")
-    reach = np.abs(points).max()
-    if not reach < REACH * size:
+    if np.ndim(size) and np.shape(size) != (3,):
+        raise XkdError(f"student.voxel is {size}; it has to be one number, or three of cylindrical cells.")
+    reach, least = np.abs(points).max(), np.min(size)
+    if not reach < REACH * least:
         raise XkdError(
-            f"A point at {reach} m cannot be turned into voxels of {size} m: points are finite and below {REACH * size:.0f} m."
+            f"A point at {reach} m cannot be turned into voxels of {size} m: points are finite and below {REACH * least:.0f} m."
         )
-    cells, inverse, counts, inputs = _voxelise(points, np.ascontiguousarray(intensity, np.float32), float(size))
+    intensity = np.ascontiguousarray(intensity, np.float32)
+    if np.ndim(size):
+        x, y, z = points.T
+        flat, azimuth = np.hypot(x, y), np.degrees(np.arctan2(y, x))
+        placed = np.stack([flat / size[0], azimuth / size[1], z / size[2]], 1).astype(np.float32)
+        cells, inverse, counts, inputs = _voxelise(placed, intensity, 1.0)
+        inputs[:, 1], inputs[:, 2] = z * HEIGHT, flat * RANGE
+    else:
+        cells, inverse, counts, inputs = _voxelise(points, intensity, float(size))
     return cells, inverse, _mean(inputs, inverse, counts), inputs
 
 

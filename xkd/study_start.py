@@ -47,7 +47,8 @@ def place_of(params, out, cell=None):
 def frames_of(params, cell, out):
     """The labelled frames of a cell, indices of the training split."""
     train = place_of(params, out).split(params["data"]["train"])
-    return finetune.chosen(train, finetune.labelled(train, params["data"]["tuning"]), cell.fraction, cell.seed)
+    own = finetune.labelled(train, params["data"]["tuning"])
+    return finetune.chosen(train, own, cell.fraction, cell.seed, params["finetune"]["subset"])
 
 
 def rate_of(params, cell):

@@ -17,7 +17,7 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
     train_set, validation = place.split(place.data["train"]), place.split(place.data["validation"])
     finetune.check_labelled(validation)
     own = finetune.labelled(train_set, place.data["tuning"])
-    frames, lr = finetune.chosen(train_set, own, fraction, seed), settings["lr"][NAME]
+    frames, lr = finetune.chosen(train_set, own, fraction, seed, settings["subset"]), settings["lr"][NAME]
     arguments = (sections["student"], settings, sections, lr)
     with companion.beside(ahead(place, train_set, own, init_path, arguments, fraction, seed)):
         network, losses, fused, left = unlabelled.teach(
@@ -49,7 +49,8 @@ def ahead(place, train_set, own, init_path, arguments, fraction, seed):
 
     def training(item):
         part, number = item
-        frames, start = finetune.chosen(train_set, own, part, number), init_path.with_name(f"{start_name}-{number}")
+        frames = finetune.chosen(train_set, own, part, number, settings["subset"])
+        start = init_path.with_name(f"{start_name}-{number}")
         if not (start / "weights.safetensors").exists():
             return None
         own_arguments = (place, frames, start, *arguments, number)

@@ -14,7 +14,7 @@ from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.machine import cores
 from xkd.metrics import confusion
-from xkd.optim import Muon
+from xkd.optim import optimisers
 from xkd.parallel import device
 from xkd.progress import progress
 
@@ -57,44 +57,51 @@ def finished(resume, steps):
 def fit(network, make, loss_of, settings, resume, label):
     """Trains all parameters of `network` in place; returns the losses, one a step.
 
-    make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: steps, lr, warmup, weight_decay,
-    clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which DVC deletes), at the end too, until
-    the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A loss or a gradient that is not finite
-    is an error, before it has touched a weight. Left out, and counted in a warning: batches whose loss is 0, because they hold nothing to
-    learn from, and on a GPU steps whose gradients overflow in half precision, which are an error where no scale helps.
+    make(step) -> batch, a function of the step alone; loss_of(batch) -> scalar. settings: optimiser, steps, lr, head (factor of the
+    classifier's rate), warmup, weight_decay, clip, save_every (s). The state lies in the file `resume` (outside every stage's outs, which
+    DVC deletes), at the end too, until the caller removes it: a killed run goes on from there to the weights of an uninterrupted one. A
+    loss or a gradient that is not finite is an error, before it has touched a weight. Left out, and counted in a warning: batches whose
+    loss is 0, because they hold nothing to learn from, and on a GPU steps whose gradients overflow in half precision, which are an error
+    where no scale helps.
     In several processes (`xkd.parallel`) each makes its own part of a batch and gathers what its loss is made of, and all end with the
     same weights.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = Muon(parameters, settings["lr"], settings["weight_decay"])
+    given = (settings["optimiser"], network, settings["lr"], settings["weight_decay"], settings.get("head", 1.0))
+    moved = optimisers(*given)
     # spconv computes in half precision under autocast, and gradients of a mean over 100,000 points would vanish in it.
     scaler = torch.amp.GradScaler("cuda", enabled=device().type == "cuda")
     losses, overflows, steps = [], 0, settings["steps"]
     state = parallel.given(torch.load(resume, map_location=device(), weights_only=True) if resume.exists() else None)
     if state is not None:
         network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        for (optimiser, _), own in zip(moved, state["optimisers"], strict=True):
+            optimiser.load_state_dict(own)
         scaler.load_state_dict(state["scaler"])
         losses, overflows = state["losses"], state["overflows"]
     network.train()
     saved = time.monotonic()
     batches = ahead(make, len(losses), steps)
     for step, batch in progress(batches, label, steps - len(losses)) if parallel.first() else batches:
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, steps, settings["lr"], settings["warmup"])
+        for optimiser, factor in moved:
+            for group in optimiser.param_groups:
+                group["lr"] = factor * rate(step, steps, settings["lr"], settings["warmup"])
         with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
             loss = _loss(loss_of, batch, step, label)
-        optimiser.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         scaler.scale(loss).backward()
         value = parallel.reduce(loss, parameters)
         check_finite("loss", value, step, settings, label)
         if value != 0:
-            scaler.unscale_(optimiser)
+            for optimiser, _ in moved:
+                scaler.unscale_(optimiser)
             norm = torch.nn.utils.clip_grad_norm_(parameters, settings["clip"])
             if not scaler.is_enabled():
                 check_finite("gradient's norm", norm.item(), step, settings, label)
             scale = scaler.get_scale()
-            scaler.step(optimiser)
+            for optimiser, _ in moved:
+                scaler.step(optimiser)
             scaler.update()
             overflows += scaler.get_scale() < scale
             if scaler.get_scale() < LEAST_SCALE:
@@ -103,7 +110,11 @@ def fit(network, make, loss_of, settings, resume, label):
         last = len(losses) == steps
         if parallel.first() and (last or time.monotonic() - saved > settings["save_every"]):
             saved = time.monotonic()
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}
+            state = {
+                "network": network.state_dict(),
+                "optimisers": [own.state_dict() for own, _ in moved],
+                "losses": losses,
+            }
             state |= {"scaler": scaler.state_dict(), "overflows": overflows}
             buffer = io.BytesIO()
             torch.save(state, buffer)

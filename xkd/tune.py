@@ -41,7 +41,7 @@ def run(params, init, fraction, seed, lr, factor):
     prepared = Prepared(OUT / "prepared", data["train"])
     start = initial(params, init, seed)
     own = finetune.labelled(prepared, data["tuning"])
-    frames = finetune.chosen(prepared, own, fraction, seed)
+    frames = finetune.chosen(prepared, own, fraction, seed, settings["subset"])
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
         "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
