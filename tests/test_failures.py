@@ -37,7 +37,15 @@ def test_batches_without_pairs_are_counted_and_spoil_nothing(made, stages, tmp_p
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-SETTINGS = {"steps": 4, "lr": 0.1, "warmup": 0.0, "optimiser": "muon", "weight_decay": 0.1, "clip": 1.0, "save_every": 100.0}
+SETTINGS = {
+    "steps": 4,
+    "lr": 0.1,
+    "warmup": 0.0,
+    "optimiser": "muon",
+    "weight_decay": 0.1,
+    "clip": 1.0,
+    "save_every": 100.0,
+}
 
 
 def test_a_loss_of_nothing_moves_nothing(tmp_path):

@@ -15,7 +15,15 @@ from xkd.objectives import objective
 from xkd.prepared import TeacherFeatures
 from xkd.sparse import collate
 
-FIT = {"steps": 12, "lr": 0.05, "warmup": 0.25, "optimiser": "muon", "weight_decay": 0.0, "clip": 5.0, "save_every": 0.0}
+FIT = {
+    "steps": 12,
+    "lr": 0.05,
+    "warmup": 0.25,
+    "optimiser": "muon",
+    "weight_decay": 0.0,
+    "clip": 5.0,
+    "save_every": 0.0,
+}
 AUGMENT = {"turn": 3.1416, "flip": 0.5, "scale": 0.1, "jitter": 0.0, "gain": 0.2}
 
 

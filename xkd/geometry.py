@@ -70,6 +70,11 @@ def rigid(rotation, translation):
     return T
 
 
+def four(matrix):
+    """(3, 4) -> (4, 4)."""
+    return np.vstack([matrix, [0.0, 0.0, 0.0, 1.0]])
+
+
 def invert(T):
     """(4, 4) -> (4, 4). The full inverse: published rotations are rounded, and a transpose would keep that error."""
     return np.linalg.inv(T)

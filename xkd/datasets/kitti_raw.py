@@ -16,9 +16,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
-from xkd.datasets.semantickitti import floats, read_text
 from xkd.errors import XkdError
 from xkd.geometry import invert, rigid
+from xkd.tables import floats, read_text
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 COLOUR = CAMERAS[2:]

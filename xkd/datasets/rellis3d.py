@@ -15,9 +15,9 @@ import numpy as np
 import yaml
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
-from xkd.datasets.semantickitti import floats, four, read_table, read_text
 from xkd.errors import XkdError
-from xkd.geometry import invert, rigid
+from xkd.geometry import four, invert, rigid
+from xkd.tables import floats, read_table, read_text
 
 T_DISK_LIDAR = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Contract axes (x forward, y left) to the axes on disk (x backward, y right), and back."""

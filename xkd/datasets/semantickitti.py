@@ -10,7 +10,8 @@ from PIL import Image
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.geometry import invert
+from xkd.geometry import four, invert
+from xkd.tables import floats, read_table, read_text
 
 CAMERAS = {"image_2": "P2", "image_3": "P3"}
 
@@ -147,40 +148,7 @@ def entry(calibration, key, folder):
     return calibration[key]
 
 
-def four(matrix):
-    """(3, 4) -> (4, 4)."""
-    return np.vstack([matrix, [0.0, 0.0, 0.0, 1.0]])
-
-
 def read_calibration(path):
     """{name: (3, 4)} of `calib.txt`: lines such as `P2: ` and twelve numbers."""
     lines = [line.partition(":") for line in read_text(path).splitlines() if line.strip()]
     return {name.strip(): floats(values, 12, path, f"line {name}").reshape(3, 4) for name, _, values in lines}
-
-
-def read_text(path):
-    """The text of a file in UTF-8."""
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise XkdError(f"{path}: is not text ({error.reason} at byte {error.start}).") from None
-
-
-def read_table(path, columns):
-    """(lines, columns) float64."""
-    text = read_text(path)
-    lines = text.count("\n") + (not text.endswith("\n"))
-    return floats(text, lines * columns, path, f"{lines} lines").reshape(-1, columns)
-
-
-def floats(text, count, path, what):
-    """The `count` numbers of a text. Errors: another count, or something that is no finite number."""
-    try:
-        values = np.array(text.split(), np.float64)
-    except ValueError as error:
-        raise XkdError(f"{path}: {what}: {error}.") from None
-    if len(values) != count or not np.isfinite(values).all():
-        raise XkdError(
-            f"{path}: {what}: {count} finite numbers were expected and {np.isfinite(values).sum()} are there."
-        )
-    return values
