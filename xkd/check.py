@@ -74,7 +74,7 @@ def check(dataset, frames=10):
 def index(dataset):
     """What there is, without reading a scan."""
     scenes = Counter(dataset.scenes)
-    text = f"{dataset.kind}: {len(dataset)} frames of {len(scenes)} scenes; cameras: {', '.join(dataset.camera_names) or 'none'}"
+    text = f"{dataset.kind}: {counted(len(dataset), 'frame')} of {counted(len(scenes), 'scene')}; cameras: {', '.join(dataset.camera_names) or 'none'}"
     return Finding("data set", text, "good" if dataset.camera_names else "bad", str(dataset.root))
 
 
@@ -284,3 +284,7 @@ def report(findings):
     counts = Counter(f.verdict for f in findings)
     lines.append(f"{counts['good']} good, {counts['look']} to look at, {counts['bad']} bad")
     return "\n".join(lines)
+
+
+def counted(number, what):
+    return f"{number} {what}{'s' * (number != 1)}"
