@@ -73,8 +73,8 @@ def check(dataset, frames=10):
 
 def index(dataset):
     """What there is, without reading a scan."""
-    scenes = Counter(dataset.scenes)
-    text = f"{dataset.kind}: {counted(len(dataset), 'frame')} of {counted(len(scenes), 'scene')}; cameras: {', '.join(dataset.camera_names) or 'none'}"
+    size = f"{counted(len(dataset), 'frame')} of {counted(len(set(dataset.scenes)), 'scene')}"
+    text = f"{dataset.kind}: {size}; cameras: {', '.join(dataset.camera_names) or 'none'}"
     return Finding("data set", text, "good" if dataset.camera_names else "bad", str(dataset.root))
 
 
