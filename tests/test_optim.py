@@ -47,6 +47,8 @@ def test_the_others_move_under_adamw():
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b)
     assert len(Muon(mine, 0.01, 0.1).param_groups[0]["params"]) == 1  # not apart: a kernel
+    mine[3].apart = True
+    assert "momentum" not in Muon(mine, 0.01, 0.1).param_groups[0]  # no kernel left
 
 
 def test_goes_on_from_its_state():

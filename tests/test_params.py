@@ -17,6 +17,7 @@ def test_every_profile_has_the_keys_that_the_code_reads(profile):
     [
         ("distill", {"temprature": 0.1}, "distill.temprature is an unknown parameter"),
         ("finetune", {"augment": {"turn": 1}}, "finetune.augment.flip is missing"),
+        ("finetune", {"augment": {"turns": 1}}, "finetune.augment.turns is an unknown parameter; there are flip, gain"),
         ("student", {"depth": 3}, "student.depth is an unknown parameter"),
     ],
 )

@@ -12,14 +12,18 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024): a kernel, as a matrix (outputs, weights of an output), moves along the orthogonal factor of its momentum.
 
-    Kernels are the parameters of more than two dimensions with 16 weights an output or more, but for those in `apart` (a classifier's).
+    Kernels are the parameters of more than two dimensions with 16 weights an output or more, but for those in `apart` (a classifier's) and
+    those that say so of themselves (an attribute `apart`: whose shape is not the matrix they act as).
     Their steps have the root mean square of AdamW's (Liu et al. 2025, "Muon is scalable for LLM training"), so that one rate and one
     weight decay serve all. What `torch.optim.Muon` does to matrices alone, in float32 instead of bfloat16 and in half its time.
     """
 
     def __init__(self, parameters, lr, weight_decay, apart=(), momentum=0.95, betas=(0.9, 0.99)):
         parameters, apart = list(parameters), {id(p) for p in apart}
-        chosen = [p.ndim > 2 and p[0].numel() >= 16 and id(p) not in apart for p in parameters]
+        chosen = [
+            p.ndim > 2 and p[0].numel() >= 16 and id(p) not in apart and not getattr(p, "apart", False)
+            for p in parameters
+        ]
         kernels = [p for p, kernel in zip(parameters, chosen, strict=True) if kernel]
         others = [p for p, kernel in zip(parameters, chosen, strict=True) if not kernel]
         groups = [{"params": kernels, "momentum": momentum}, {"params": others, "betas": betas, "steps": 0}]

@@ -77,7 +77,8 @@ def check_section(where, section, rules):
     """Errors: a section `where` that is none, whose keys are not those of `rules`, or whose values are not what these say (`schema`)."""
     if not isinstance(section, dict):
         raise XkdError(f"params.yaml: {where} is {section!r}; it has to be a section.")
-    for key in sorted(set(section) ^ set(rules)) if "*" not in rules else ():
+    wrong = [*sorted(set(section) - set(rules), key=str), *sorted(set(rules) - set(section))]
+    for key in wrong if "*" not in rules else ():
         what = "is an unknown parameter" if key in section else "is missing"
         raise XkdError(f"params.yaml: {where}.{key} {what}; there are {', '.join(sorted(rules))}.")
     for key, value in section.items():

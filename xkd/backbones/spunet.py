@@ -18,7 +18,11 @@ DEEP = {1: 2, 2: 3, 3: 4, 4: 6}
 
 
 def _convolution(kind, inputs, outputs, size, key, **options):
-    return kind(inputs, outputs, size, bias=False, indice_key=key, algo=ConvAlgo.Native, **options)
+    made = kind(inputs, outputs, size, bias=False, indice_key=key, algo=ConvAlgo.Native, **options)
+    made.weight.apart = (
+        size == 1
+    )  # spconv multiplies with such a weight as if it were (inputs, outputs): see `xkd.pointcept`
+    return made
 
 
 class Norm(nn.BatchNorm1d):
