@@ -22,7 +22,7 @@ LIBRARY, ROUNDS = native.library, native.rounds
 
 
 def steps(loops):
-    """Median milliseconds of load, forward, loss, backward and exchange, update; of this process' share of a batch.
+    """Median milliseconds of load, forward, loss and exchange, backward and exchange, update; of this process' share of a batch.
 
     `loops`: spconv (without xkd/native.cpp), float32 or bfloat16.
     """
@@ -41,11 +41,11 @@ def steps(loops):
         marks.append(time.perf_counter())
         logits = network(voxels)[1]
         marks.append(time.perf_counter())
-        loss = segmentation(logits, labels, settings["lovasz_points"])
+        loss = segmentation(parallel.gather(logits), parallel.gather(labels), settings["lovasz_points"])
         marks.append(time.perf_counter())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        parallel.average(loss, parameters)
+        parallel.reduce(loss, parameters)
         marks.append(time.perf_counter())
         optimiser.step()
         marks.append(time.perf_counter())

@@ -5,6 +5,7 @@ counted as 0 or 1.
 """
 
 import numpy as np
+from numba import njit
 
 from xkd.errors import XkdError
 
@@ -21,15 +22,28 @@ def confusion(pred, true, classes):
     pred, true = np.asarray(pred).reshape(-1), np.asarray(true).reshape(-1)
     if pred.shape != true.shape:
         raise XkdError(f"{pred.size} predictions for {true.size} labels: one prediction a point is needed.")
-    for what, ids, low in (("prediction", pred, 0), ("label", true, IGNORE)):
+    for what, ids in (("prediction", pred), ("label", true)):
         if not np.issubdtype(ids.dtype, np.integer):
             raise XkdError(f"{what}s are {ids.dtype}, not integer class ids.")
-        if ids.size and (ids.min() < low or ids.max() >= count):
-            wrong = ids[(ids < low) | (ids >= count)][0]
-            raise XkdError(f"{what} {wrong} is no class: ids go from 0 to {count - 1}.")
-    known = true != IGNORE
-    pairs = true[known].astype(np.int64) * count + pred[known].astype(np.int64)
-    return np.bincount(pairs, minlength=count * count).reshape(count, count)
+    counts = np.zeros((count, count), np.int64)
+    wrong = _count(pred, true, counts)
+    if wrong >= 0:
+        what, ids = ("label", true) if 0 <= pred[wrong] < count else ("prediction", pred)
+        raise XkdError(f"{what} {ids[wrong]} is no class: ids go from 0 to {count - 1}.")
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def _count(pred, true, counts):
+    """Adds to `counts`; the first point with an id that is none, or -1."""
+    classes = len(counts)
+    for i in range(len(pred)):
+        p, t = np.int64(pred[i]), np.int64(true[i])
+        if not 0 <= p < classes or not IGNORE <= t < classes:
+            return i
+        if t != IGNORE:
+            counts[t, p] += 1
+    return -1
 
 
 def iou(confusion):
