@@ -2,7 +2,7 @@
 .ONESHELL:
 .SHELLFLAGS := -ec
 .DEFAULT_GOAL := help
-.PHONY: help install install-test repro study test lint demo real real-study folders clean
+.PHONY: help install install-test repro study bench test lint demo real real-study folders clean
 
 # An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
@@ -30,6 +30,7 @@ help:
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
 	echo '               the same stages on your data, in out/real'
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
+	echo 'make bench     the steps around the network, each against a named peer'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
@@ -84,6 +85,11 @@ study: install
 	test -f data/xkd-sim.json || python -m xkd.sim data
 	dvc repro study/dvc.yaml
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
+
+bench: install-test
+	@echo 'xkd: benchmarks: some minutes, on a machine that does nothing else; each row is a ratio on one input, kept in benchmarks/results.'
+	test -f data/xkd-sim.json || python -m xkd.sim data
+	python benchmarks/hot_paths.py
 
 demo: install
 	@python -m xkd.profiles demo out/demo

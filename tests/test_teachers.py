@@ -85,6 +85,8 @@ def test_pool_is_the_mean_of_the_upsampled_map():
     full = F.interpolate(features[None], size=(23, 31), mode="bilinear")[0]
     expected = torch.stack([full[:, segments == k].mean(1) for k in range(11)])
     assert torch.allclose(pool(features, segments.numpy().astype(np.int32)), expected, atol=1e-5)
+    whole = pool(full, segments)  # a map as large as the image, summed as it is
+    assert torch.allclose(whole, expected, atol=1e-5)
     with pytest.raises(XkdError, match="superpixel 3 of 0..11"):
         pool(features, torch.where(segments == 3, 11, segments))
 

@@ -6,6 +6,7 @@ against all are never held whole: they are made `BLOCK` rows at a time, and made
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 BLOCK = 1024
@@ -19,19 +20,48 @@ def info_nce(queries, keys, temperature, tolerance=None, weight=None):
     row is a negative, a_ij = 1. `tolerance` (S, E): features that say how alike two rows are; a negative then counts by
     a_ij = 1 - max(0, cosine), as in ST-SLidR (Mahmoud et al., CVPR 2023, and its code). `weight` (S,): of each row in the mean.
     """
-    queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
-    alike = None if tolerance is None else F.normalize(tolerance, dim=1)
+    with torch.autocast(queries.device.type, enabled=False):  # half precision would overflow at a low temperature
+        queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
+        alike = None if tolerance is None else F.normalize(tolerance, dim=1)
+        share = torch.full_like(queries[:, 0], 1 / len(queries)) if weight is None else weight / weight.sum()
+        return _InfoNCE.apply(queries, keys, temperature, alike, share)
 
-    def rows(own, first):
-        logits = own @ keys.T / temperature
-        if alike is not None:
-            share = 1 - (alike[first : first + len(own)] @ alike.T).clamp(0, 1)
-            share[torch.arange(len(own)), torch.arange(first, first + len(own))] = 1
-            logits = logits * share
-        return F.cross_entropy(logits, torch.arange(first, first + len(own), device=logits.device), reduction="none")
 
-    losses = blocks(rows, queries)
-    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
+class _InfoNCE(torch.autograd.Function):
+    """(S, D) queries and keys of length 1 -> the sum over i of share_i * -log softmax_i(logits_i).
+
+    A block's logits are made once: its part of both gradients is taken while they are there."""
+
+    @staticmethod
+    def forward(ctx, queries, keys, temperature, alike, share):
+        total, both = queries.new_zeros(()), ctx.needs_input_grad[1]
+        slope = [torch.empty_like(queries), torch.zeros_like(keys) if both else None]
+        for first in range(0, len(queries), BLOCK):
+            own = queries[first : first + BLOCK]
+            logits, place = own @ keys.T / temperature, torch.arange(len(own), device=own.device)
+            if alike is not None:
+                tolerated = 1 - (alike[first : first + len(own)] @ alike.T).clamp(0, 1)
+                tolerated[place, place + first] = 1
+                logits *= tolerated
+            norm = logits.logsumexp(1)
+            weights = share[first : first + len(own)]
+            total += (weights * (norm - logits[place, place + first])).sum()
+            by_logit = logits.sub_(norm[:, None]).exp_()
+            by_logit[place, place + first] -= 1
+            by_logit *= weights[:, None] / temperature
+            if alike is not None:
+                by_logit *= tolerated
+            slope[0][first : first + len(own)] = by_logit @ keys
+            if both:
+                slope[1].addmm_(by_logit.T, own)
+        ctx.save_for_backward(*slope)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        queries, keys = ctx.saved_tensors
+        return gradient * queries, None if keys is None else gradient * keys, None, None, None
 
 
 def rarity(features, threshold=0.0):

@@ -4,7 +4,9 @@ A map of h x w cells covers its H x W image whole, whatever the image was resize
 centres at integers, lies at ((row + 0.5) / H, (column + 0.5) / W) of it. Beyond the outermost centres it is constant.
 """
 
+import numpy as np
 import torch
+from numba import njit
 from torch_scatter import scatter_sum
 
 from xkd.errors import XkdError
@@ -32,7 +34,8 @@ def sample(features, pixel, size, camera=None):
 def pool(features, segments):
     """(C, h, w) features, (H, W) ids 0..n-1, each in use -> (n, C) float32, the mean over each superpixel's pixels.
 
-    Exact without an (H, W, C) array: what each cell weighs in each superpixel is summed first, for all C at once.
+    Exact without an (H, W, C) array: what each cell weighs in each superpixel is summed first, for all C at once. A map as large as the
+    image is summed as it is.
     """
     segments = torch.as_tensor(segments).to(features.device, torch.long)
     if segments.ndim != 2 or not segments.numel() or segments.min() < 0:
@@ -43,12 +46,29 @@ def pool(features, segments):
     pixels = torch.bincount(segments.flatten(), minlength=n)
     if (pixels == 0).any():
         raise XkdError(f"pool: superpixel {int((pixels == 0).nonzero()[0])} of 0..{n - 1} has no pixel.")
+    if (h, w) == (height, width):
+        if features.device.type != "cpu":
+            return scatter_sum(features.flatten(1).T.float(), segments.flatten(), 0, dim_size=n) / pixels[:, None]
+        sums = np.zeros((n, len(features)), np.float32)
+        _add(features.detach().flatten(1).float().numpy(), segments.flatten().numpy(), sums)
+        return torch.from_numpy(sums) / pixels[:, None]
     grid = torch.cartesian_prod(torch.arange(height), torch.arange(width)).to(features.device)
     owner = segments.flatten() * (h * w)
     weights = torch.zeros(n * h * w, device=features.device)
     for row, column, weight in _taps(grid, (height, width), (h, w)):
         weights = scatter_sum(weight, owner + row * w + column, out=weights)
     return (weights.view(n, h * w) @ features.float().flatten(1).T) / pixels[:, None]
+
+
+@njit(cache=True, nogil=True)
+def _add(features, segments, sums):
+    """(C, P) features and (P,) ids: adds to (n, C) sums, channel by channel, as a map lies in memory."""
+    for c in range(features.shape[0]):
+        own = np.zeros(len(sums))
+        for p in range(features.shape[1]):
+            own[segments[p]] += features[c, p]
+        for s in range(len(sums)):
+            sums[s, c] += own[s]
 
 
 def _taps(pixel, size, cells):
