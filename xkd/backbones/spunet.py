@@ -19,9 +19,8 @@ DEEP = {1: 2, 2: 3, 3: 4, 4: 6}
 
 def _convolution(kind, inputs, outputs, size, key, **options):
     made = kind(inputs, outputs, size, bias=False, indice_key=key, algo=ConvAlgo.Native, **options)
-    made.weight.apart = (
-        size == 1
-    )  # spconv multiplies with such a weight as if it were (inputs, outputs): see `xkd.pointcept`
+    # spconv multiplies with the weight of such a one as if it were (inputs, outputs): see `xkd.pointcept`.
+    made.weight.apart = size == 1
     return made
 
 
