@@ -36,7 +36,7 @@ def edit(path, old, new):
 def test_folders_kinds_splits_options(tmp_path, nuscenes, kitti):
     with complains("nowhere", "no such folder"):
         open_dataset("nuscenes", tmp_path / "nowhere")
-    with complains("'waymo'", "nuscenes, semantickitti"):
+    with complains("'waymo'", "nuscenes", "semantickitti"):
         open_dataset("waymo", nuscenes)
     with complains("nuscenes", "'valid'", "train, val, test, mini_train, mini_val"):
         open_dataset("nuscenes", nuscenes, "valid")
