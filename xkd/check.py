@@ -215,29 +215,27 @@ class Looked:
             )
 
     def alignment(self):
+        told = {name: rows for name, rows in self.scores.items() if sum(count for _, count in rows) >= FEW}
+        gains = {key: gain(values, told[key[0]]) for key, values in self.others.items() if key[0] in told}
         for name, rows in self.scores.items():
-            if sum(count for _, count in rows) < FEW:
+            what, where = f"{name}: alignment", self.cameras[name][0][3] if self.cameras[name] else ""
+            if name not in told:
                 if rows:
-                    yield Finding(
-                        f"{name}: alignment",
-                        "cannot be told: hardly an edge of the scan in the images",
-                        "look",
-                        self.cameras[name][0][3],
-                    )
+                    text = "cannot be told: hardly an edge of the scan in the images"
+                    yield Finding(what, text, "look", where)
                 continue
             own = float(np.nanmean([value for value, _ in rows]))
-            better = {other: gain(values, rows) for (camera, other), values in self.others.items() if camera == name}
-            other, by = max(better.items(), key=lambda item: item[1])
+            by, other = max((by, other) for (camera, other), by in gains.items() if camera == name)
             text, verdict = f"edge score {own:.3f}", "good"
             if by > LIMITS["margin"]:
-                # A turn is the business of whoever calibrated it, and a score is no measurement; the others are plain mistakes.
-                verdict, text = (
-                    "look" if other.startswith("turned") else "bad",
-                    f"{text}; {other} it is {own + by:.3f} at least",
-                )
+                # A turn is the business of whoever calibrated it, and a score is no measurement; the others are plain mistakes, if most
+                # cameras of the rig agree.
+                agreed = [gains[camera, other] > LIMITS["margin"] for camera in told]
+                mistaken = not other.startswith("turned") and 2 * sum(agreed) > len(agreed)
+                verdict, text = "bad" if mistaken else "look", f"{text}; {other} it is {own + by:.3f} at least"
             elif own < LIMITS["score"]:
                 verdict, text = "look", f"{text}: the scan's edges are hardly where the image's are"
-            yield Finding(f"{name}: alignment", text, verdict, self.cameras[name][0][3])
+            yield Finding(what, text, verdict, where)
 
 
 def others(camera):
