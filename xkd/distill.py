@@ -42,7 +42,7 @@ class Pool:
     def __init__(self, data, settings, prepared, teacher):
         names = [data["train"], *data["unlabelled"]]
         self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
-        self.whitening = torch.from_numpy(self.splits[0][1].whitening(settings["whiten"]))
+        self.whitening = torch.from_numpy(self.splits[0][1].whitening(settings["whiten"])).to(device())
         tuning = matching(self.splits[0][0].scenes, data["tuning"])
         self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
         self.tuning = [(0, int(i)) for i in np.flatnonzero(tuning)]
@@ -88,7 +88,8 @@ class Pool:
         rows = pairs["point"][chosen]
         found = {name: torch.from_numpy(pairs[name][chosen]) for name in ("features", "superpixel")}
         found["superpixel_features"] = torch.from_numpy(pairs["superpixel_features"])
-        whitened = {name: found[name] @ self.whitening for name in ("features", "superpixel_features")}
+        # On the GPU, where there is one: thousands of features times a large matrix would keep the cores from making batches.
+        whitened = {n: found[n].to(self.whitening.device) @ self.whitening for n in ("features", "superpixel_features")}
         return voxels.only(rows), found | whitened, rows
 
     def batch(self, indices, student, settings, rng):

@@ -6,6 +6,7 @@ Python one beside it asks for a CUDA stream. The CPU path needs `ConvAlgo.Native
 """
 
 import logging
+import math
 import warnings
 from dataclasses import dataclass, replace
 
@@ -42,13 +43,17 @@ INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
 HEIGHT, RANGE = 0.25, 0.04
 """What a height and a range in metres are multiplied by, so that they are about as large as the other inputs."""
 REACH = 1 << 20
+MASK = 32
 
 
 def choose_algorithm(network, cuda):
-    """Sets every sparse convolution of a network to the algorithm for the device that it is to run on."""
+    """Sets every sparse convolution of a network to the algorithm for the device that it is to run on.
+
+    For kernels of more than `MASK` cells spconv would compile its fused ones while the program runs, minutes of every process."""
     for module in network.modules():
         if isinstance(module, SparseConvolution):
-            module.algo = ConvAlgo.MaskImplicitGemm if cuda else ConvAlgo.Native
+            small = math.prod(module.kernel_size) <= MASK
+            module.algo = ConvAlgo.MaskImplicitGemm if cuda and small else ConvAlgo.Native
 
 
 @dataclass

@@ -18,7 +18,8 @@ from xkd.optim import optimisers
 from xkd.parallel import device
 from xkd.progress import progress
 
-AHEAD = 3
+AHEAD, LOADERS = 3, 8
+"""Batches that are made before they are asked for; threads that make them beside a GPU, at most (beside a CPU's training, one)."""
 LEAST_SCALE = 2.0**-10
 """Of a loss in half precision; one that has been halved to this has overflowed at every step."""
 
@@ -39,14 +40,21 @@ def rate(step, steps, peak, warmup):
     return peak * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
+def loaders():
+    """Threads that make batches: one core is the network's."""
+    return max(1, min(LOADERS, cores() - 1)) if device().type == "cuda" else 1
+
+
 def ahead(make, start, stop):
-    """make(step) for each step, made in a second thread while the network works on the one before."""
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
-        waiting = [pool.submit(make, step) for step in range(start, min(start + AHEAD, stop))]
+    """make(step) for each step, made in other threads while the network works on the ones before."""
+    threads = loaders()
+    least = max(AHEAD, threads + 1)
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
+        waiting = [pool.submit(make, step) for step in range(start, min(start + least, stop))]
         for step in range(start, stop):
             yield step, waiting.pop(0).result()
-            if step + AHEAD < stop:
-                waiting.append(pool.submit(make, step + AHEAD))
+            if step + least < stop:
+                waiting.append(pool.submit(make, step + least))
 
 
 def finished(resume, steps):
