@@ -107,7 +107,9 @@ def measured(run, batch, made=False, profiled=None):
             nonlocal profiler
             marks.append(time.perf_counter())
             if profiled and len(marks) == WARM_UP:
-                profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA])
+                profiler = torch.profiler.profile(
+                    activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+                )
                 profiler.__enter__()
             if profiled and len(marks) == WARM_UP + 10:
                 torch.cuda.synchronize()

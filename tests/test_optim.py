@@ -15,7 +15,10 @@ def test_orthogonal_by_the_singular_value_decomposition(shape):
     s = s / s.norm()
     for _ in range(5):
         s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
-    torch.testing.assert_close(orthogonal(matrix), u @ torch.diag(s) @ v)
+    other, wider = torch.randn(8, 24, dtype=torch.float64), torch.randn(16, 50, dtype=torch.float64)
+    found = orthogonal([other, matrix, wider])
+    torch.testing.assert_close(found[1], u @ torch.diag(s) @ v)
+    torch.testing.assert_close(found[0], orthogonal([other])[0])
     assert 0.5 < s.min() and s.max() < 1.5
 
 

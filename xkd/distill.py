@@ -42,7 +42,10 @@ class Pool:
     def __init__(self, data, settings, prepared, teacher):
         names = [data["train"], *data["unlabelled"]]
         self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
-        self.whitening = torch.from_numpy(self.splits[0][1].whitening(settings["whiten"])).to(device())
+        first = self.splits[0][1]
+        self.facts = [
+            torch.from_numpy(f).to(device()) for f in (first.mean, first.scale, first.whitening(settings["whiten"]))
+        ]
         tuning = matching(self.splits[0][0].scenes, data["tuning"])
         self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
         self.tuning = [(0, int(i)) for i in np.flatnonzero(tuning)]
@@ -63,17 +66,17 @@ class Pool:
         return other
 
     def crops(self, indices, settings, rng):
-        """Augmented crops of frames -> scans [(points, intensity)]; their pairs: point (P,) rows of the batch's points, features (P, C),
-        superpixel (P,) rows of superpixel_features (S, C); and [(split, frame, rows)]: where the points of each frame are in the batch,
-        -1 for those cut away."""
+        """Augmented crops of frames -> scans [(points, intensity)]; their pairs: point (P,) rows of the batch's points, features (P, C)
+        float16, superpixel (P,) rows of superpixel_features (S, C) float16; and [(split, frame, rows)]: where the points of each frame are
+        in the batch, -1 for those cut away."""
         scans, parts, places, first, segment = [], [], [], 0, 0
         for s, i in (self.index[k] for k in indices):
             prepared, teacher = self.splits[s]
-            point, superpixel, features = teacher.pairs(i)
+            point, superpixel, features, means = teacher.stored(i)
             kept = crop(prepared.points(i), settings["crop"], rng, point if len(point) else None)
             rows = np.full(len(prepared.points(i)), -1)
             rows[kept] = np.arange(first, first + len(kept))
-            inside, means = rows[point] >= 0, teacher.superpixels(i)
+            inside = rows[point] >= 0
             parts.append((rows[point[inside]], features[inside], superpixel[inside] + segment, means))
             scans.append(augment(prepared.points(i)[kept], prepared.intensity(i)[kept], settings["augment"], rng))
             places.append((s, i, rows))
@@ -88,9 +91,14 @@ class Pool:
         rows = pairs["point"][chosen]
         found = {name: torch.from_numpy(pairs[name][chosen]) for name in ("features", "superpixel")}
         found["superpixel_features"] = torch.from_numpy(pairs["superpixel_features"])
-        # On the GPU, where there is one: thousands of features times a large matrix would keep the cores from making batches.
-        whitened = {n: found[n].to(self.whitening.device) @ self.whitening for n in ("features", "superpixel_features")}
+        whitened = {name: self.whitened(found[name]) for name in ("features", "superpixel_features")}
         return voxels.only(rows), found | whitened, rows
+
+    def whitened(self, features):
+        """(P, C) float16 as the teacher gave them -> (P, C) float32 standardised and whitened; on the GPU, where there is one, for this
+        would keep the cores from making batches."""
+        mean, scale, whitening = self.facts
+        return ((features.to(mean.device).float() - mean) * scale) @ whitening
 
     def batch(self, indices, student, settings, rng):
         """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),

@@ -44,10 +44,10 @@ class Muon(torch.optim.Optimizer):
         speed = self._averages("speed", kernels)
         torch._foreach_lerp_(speed, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, speed, group["momentum"])  # Nesterov
-        for kernel, direction in zip(kernels, ahead, strict=True):
-            matrix = direction.reshape(len(kernel), -1)
-            size = 0.2 * max(matrix.shape) ** 0.5
-            kernel.add_(orthogonal(matrix).reshape(kernel.shape), alpha=-size * group["lr"])
+        moves = orthogonal([direction.reshape(len(direction), -1) for direction in ahead])
+        sizes = [-0.2 * max(move.shape) ** 0.5 * group["lr"] for move in moves]
+        torch._foreach_mul_(moves, sizes)
+        torch._foreach_add_(kernels, [m.reshape(k.shape) for m, k in zip(moves, kernels, strict=True)])
 
     def _adam(self, group, others, gradients):
         group["steps"] += 1
@@ -62,22 +62,35 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_addcdiv_(others, mean, size, -group["lr"] / (1 - first ** group["steps"]))
 
 
-def orthogonal(matrix, iterations=5):
-    """(R, C) -> about U V^T of its singular value decomposition U S V^T, by Newton-Schulz.
+def orthogonal(matrices, iterations=5):
+    """[(R, C)] -> of each about U V^T of its singular value decomposition U S V^T, by Newton-Schulz.
 
-    Iterated on the Gram matrix of the shorter side, which is what makes it cheap: the wide matrix is multiplied twice instead of ten times.
+    Iterated on the Gram matrices of the shorter sides, which is what makes it cheap: a wide matrix is multiplied twice instead of ten
+    times. Those of one size are iterated as a batch, because a GPU takes longer to be told of a small product than to make it.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / wide.norm().clamp(min=1e-7)
+    wide = [m if m.shape[0] <= m.shape[1] else m.T for m in matrices]
+    norms = torch._foreach_norm(wide)
+    torch._foreach_clamp_min_(norms, 1e-7)
+    wide = list(torch._foreach_div(wide, norms))
+    sizes = {}
+    for place, matrix in enumerate(wide):
+        sizes.setdefault(len(matrix), []).append(place)
+    for places in sizes.values():
+        factors = _root(torch.stack([wide[k] @ wide[k].T for k in places]), iterations)
+        for factor, k in zip(factors, places, strict=True):
+            wide[k] = factor @ wide[k]
+    return [w if m.shape[0] <= m.shape[1] else w.T for w, m in zip(wide, matrices, strict=True)]
+
+
+def _root(grams, iterations):
+    """(B, R, R) Gram matrices of wide ones -> (B, R, R) that the wide ones are to be multiplied with."""
     a, b, c = QUINTIC
-    gram = wide @ wide.T
-    one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    whole = one
+    one = torch.eye(grams.shape[1], dtype=grams.dtype, device=grams.device)
+    whole = one.expand_as(grams)
     for _ in range(iterations):
-        factor = torch.addmm(a * one + b * gram, gram, gram, alpha=c)
-        whole, gram = factor @ whole, factor @ gram @ factor
-    wide = whole @ wide
-    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+        factors = torch.baddbmm(a * one + b * grams, grams, grams, alpha=c)
+        whole, grams = factors @ whole, factors @ grams @ factors
+    return whole
 
 
 def adamw(parameters, lr, weight_decay):

@@ -108,7 +108,7 @@ class TeacherFeatures:
         self.path, self._reference = Path(path) / split, Path(path) / (reference or split)
         about, scale = read_json(self.path / "features.json"), read_json(self._reference / "features.json")
         self.dim, self.digest = about["dim"], about["digest"] + scale["digest"]
-        self._mean, self._scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
+        self.mean, self.scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
         names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")
         self._maps = {name: _array(self.path / f"{name}.npy") for name in names}
 
@@ -123,16 +123,28 @@ class TeacherFeatures:
         values, vectors = np.linalg.eigh(_array(self._reference / "correlation.npy"))
         return ((vectors / np.sqrt(np.maximum(values, 0) + shrinkage)) @ vectors.T).astype(np.float32)
 
+    def stored(self, i):
+        """point (P,) index in the scan, superpixel (P,) index within the frame, features (P, C) and superpixel_features (S, C) float16, as
+        the teacher gave them: nothing is read from the disk before it is used."""
+        start, stop = self._maps["offsets"][i : i + 2]
+        first, last = self._maps["superpixel_offsets"][i : i + 2]
+        own = self._maps["superpixel"][start:stop] - first
+        return (
+            self._maps["point"][start:stop],
+            own,
+            self._maps["features"][start:stop],
+            self._maps["superpixel_features"][first:last],
+        )
+
     def pairs(self, i):
         """point (P,) index in the scan, superpixel (P,) index within the frame, features (P, C) float32."""
-        start, stop = self._maps["offsets"][i : i + 2]
-        own = self._maps["superpixel"][start:stop] - self._maps["superpixel_offsets"][i]
-        return self._maps["point"][start:stop], own, self._standard(self._maps["features"][start:stop])
+        point, own, features, _ = self.stored(i)
+        return point, own, self.standard(features)
 
     def superpixels(self, i):
         """(S, C) float32 mean features of frame i's superpixels."""
-        start, stop = self._maps["superpixel_offsets"][i : i + 2]
-        return self._standard(self._maps["superpixel_features"][start:stop])
+        return self.standard(self.stored(i)[3])
 
-    def _standard(self, features):
-        return (features.astype(np.float32) - self._mean) * self._scale
+    def standard(self, features):
+        """(P, C) float16 -> float32, standardised."""
+        return (features.astype(np.float32) - self.mean) * self.scale

@@ -171,7 +171,8 @@ def predict(student, prepared, indices=None, batch=4):
     @torch.inference_mode()
     def guess(group):
         voxels = student.voxels([(prepared.points(i), prepared.intensity(i)) for i in group])
-        classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
+        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
+            classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
         return [(i, classes[scan == b]) for b, i in enumerate(group)]
 
     workers = 1 if device().type == "cuda" else cores()
