@@ -43,9 +43,8 @@ class Pool:
         names = [data["train"], *data["unlabelled"]]
         self.splits = [(Prepared(prepared, name), TeacherFeatures(teacher, name, data["train"])) for name in names]
         first = self.splits[0][1]
-        self.facts = [
-            torch.from_numpy(f).to(device()) for f in (first.mean, first.scale, first.whitening(settings["whiten"]))
-        ]
+        facts = (first.mean, first.scale, first.whitening(settings["whiten"]))
+        self.mean, self.scale, self.whitening = (torch.from_numpy(fact).to(device()) for fact in facts)
         tuning = matching(self.splits[0][0].scenes, data["tuning"])
         self.index = [(s, i) for s, (p, _) in enumerate(self.splits) for i in range(len(p)) if s or not tuning[i]]
         self.tuning = [(0, int(i)) for i in np.flatnonzero(tuning)]
@@ -97,8 +96,7 @@ class Pool:
     def whitened(self, features):
         """(P, C) float16 as the teacher gave them -> (P, C) float32 standardised and whitened; on the GPU, where there is one, for this
         would keep the cores from making batches."""
-        mean, scale, whitening = self.facts
-        return ((features.to(mean.device).float() - mean) * scale) @ whitening
+        return ((features.to(self.mean.device).float() - self.mean) * self.scale) @ self.whitening
 
     def batch(self, indices, student, settings, rng):
         """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),
