@@ -13,7 +13,10 @@ from xkd.geometry import pair
 from xkd.machine import cores
 from xkd.prepared import matching
 from xkd.progress import progress
-from xkd.superpixels import segment
+from xkd.segments import open_method
+
+MOST = np.iinfo(np.uint16).max
+"""The largest id in the file of an image's superpixels."""
 
 
 def open_split(data, split):
@@ -32,11 +35,12 @@ def splits(data):
 def prepare(data, settings, out):
     """Writes one folder a split under `out`; returns a list of rows (one a split) that say what is in it.
 
-    data: kind, root, train, validation, unlabelled (list of splits), options; settings: superpixels, compactness, occlusion.
+    data: kind, root, train, validation, unlabelled (list of splits), options; settings: occlusion, and what `segments.open_method` takes.
     """
+    cut = open_method(settings)
     datasets = {split: open_split(data, split) for split in splits(data)}
     check_streets(data, {split: set(dataset.scenes) for split, dataset in datasets.items()})
-    return [_split(datasets[split], data, split, paired, settings, out) for split, paired in splits(data).items()]
+    return [_split(datasets[split], data, split, paired, settings, cut, out) for split, paired in splits(data).items()]
 
 
 def check_streets(data, streets):
@@ -54,12 +58,12 @@ def check_streets(data, streets):
             )
 
 
-def _split(dataset, data, split, paired, settings, out):
+def _split(dataset, data, split, paired, settings, cut, out):
     if len(dataset) == 0:
         raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
     read_labels = split in (data["train"], data["validation"])
     with ThreadPoolExecutor(cores()) as pool, atomic(out / split, folder=True) as folder:
-        frames = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings), range(len(dataset)))
+        frames = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings, cut), range(len(dataset)))
         frames = list(progress(frames, f"prepare-{split}", len(dataset)))
         parts = [frame.pop("arrays") for frame in frames]
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "segments"}
@@ -82,7 +86,7 @@ def _split(dataset, data, split, paired, settings, out):
     return row | ({"pairs": int(arrays["pair_offsets"][-1]), "superpixels": int(start[-1])} if paired else {})
 
 
-def _frame(frame, paired, read_labels, settings):
+def _frame(frame, paired, read_labels, settings, cut):
     points = frame.points
     labels = frame.labels if read_labels else None
     labelled = labels is not None
@@ -92,7 +96,7 @@ def _frame(frame, paired, read_labels, settings):
     arrays = {"points": points, "intensity": intensity.astype(np.float32), "labels": labels}
     if paired:
         pairs = pair(frame, occlusion=settings["occlusion"])
-        maps = [segment(camera.image(), settings["superpixels"], settings["compactness"]) for camera in frame.cameras]
+        maps = [cut(camera) for camera in frame.cameras]
         start = _offsets([int(m.max()) + 1 for m in maps])
         superpixel = np.empty(len(pairs.point), np.int64)
         for c, m in enumerate(maps):
@@ -100,7 +104,7 @@ def _frame(frame, paired, read_labels, settings):
             superpixel[here] = start[c] + m[pairs.pixel[here, 0], pairs.pixel[here, 1]]
         arrays |= {"pair_point": pairs.point.astype(np.int32), "pair_camera": pairs.camera.astype(np.int16)}
         arrays |= {"pair_pixel": pairs.pixel.astype(np.int16), "pair_superpixel": superpixel}
-        arrays["segments"] = [_png(m) for m in maps]
+        arrays["segments"] = [_png(m, camera) for m, camera in zip(maps, frame.cameras, strict=True)]
         about |= {
             "images": len(maps),
             "pairs": len(pairs.point),
@@ -110,7 +114,9 @@ def _frame(frame, paired, read_labels, settings):
     return about | {"arrays": arrays}
 
 
-def _png(segments):
+def _png(segments, camera):
+    if segments.max() > MOST:
+        raise XkdError(f"{camera.path}: is cut into {segments.max() + 1} superpixels; a file holds {MOST + 1} at most.")
     buffer = io.BytesIO()
     Image.fromarray(segments.astype(np.uint16)).save(buffer, "png", compress_level=1)
     return buffer.getvalue()

@@ -44,6 +44,18 @@ def superpixels(prepared, i):
     return styled(figure, f"{prepared.cameras[0]}: column (pixel)", "row (pixel)")
 
 
+def pairs_each(counts):
+    """How many superpixels hold so many pairs, in steps of twice as many: (S,) counts."""
+    counts = np.asarray(counts)
+    edges = [0, *2 ** np.arange(max(int(counts.max(initial=0)), 1).bit_length() + 1)]
+    names = [
+        f"{low}" if high - low == 1 else f"{low} to {high - 1}" for low, high in zip(edges, edges[1:], strict=False)
+    ]
+    figure = go.Figure(go.Bar(x=names, y=np.histogram(counts, edges)[0], marker_color=DISTILLED.colour))
+    figure.update_xaxes(type="category")
+    return styled(figure, "paired points in a superpixel", "superpixels")
+
+
 def teacher_scan(prepared, features, i):
     """Frame i from above, its paired points coloured by the three strongest components of the teacher's features."""
     point, _, values = features.pairs(i)

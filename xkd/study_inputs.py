@@ -21,7 +21,10 @@ from xkd.teachers import mini, random
 
 SHORT, FEW = 0.1, 0.25
 """Of `short` the share of the teacher's steps, of `superpixels` the share of the superpixels."""
-CODE = ("extract.py", "gather.py", "mini.py", "mini_unsupervised.py", "prepare.py", "study_inputs.py", "superpixels.py")
+CODE = (
+    *("extract.py", "gather.py", "mini.py", "mini_unsupervised.py", "study_inputs.py"),
+    *("merging.py", "pieces.py", "prepare.py", "segments.py", "superpixels.py"),
+)
 
 
 @dataclass(frozen=True)
