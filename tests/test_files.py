@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xkd import XkdError
-from xkd.files import atomic, digest, read_json, write_json
+from xkd.files import Rows, atomic, digest, read_json, write_json
 
 
 @pytest.fixture
@@ -111,3 +111,20 @@ def test_missing_and_broken_json(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(XkdError, match="a.json: is not JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_files_that_grow_end_as_numpy_would_have_left_them(tmp_path):
+    parts = [np.arange(3 * n, dtype=np.float32).reshape(n, 3) for n in (0, 2, 4000)]
+    with Rows(tmp_path) as rows:
+        for part in parts:
+            rows.append("grown.npy", part)
+            rows.append("flat.npy", part[:, 1].astype(np.int16))
+            rows.write("raw.bin", part.tobytes())
+    np.save(tmp_path / "whole.npy", np.concatenate(parts))
+    np.save(tmp_path / "one.npy", np.concatenate(parts)[:, 1].astype(np.int16))
+    assert (tmp_path / "grown.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert (tmp_path / "flat.npy").read_bytes() == (tmp_path / "one.npy").read_bytes()
+    assert (tmp_path / "raw.bin").read_bytes() == np.concatenate(parts).tobytes()
+    with pytest.raises(XkdError, match=r"grown.npy: rows of float64"), Rows(tmp_path) as rows:
+        rows.append("grown.npy", parts[1])
+        rows.append("grown.npy", parts[1].astype(float))

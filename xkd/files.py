@@ -2,12 +2,15 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from xkd.errors import XkdError
 
@@ -63,6 +66,51 @@ def _of_writing(error, folder):
         return any(name.is_relative_to(os.path.realpath(folder)) for name in real)
     # numpy gives no number, only "<n> requested and <m> written".
     return error.errno in NO_ROOM or (error.errno is None and str(error).endswith(" written"))
+
+
+class Rows:
+    """Files of a folder that grow piece by piece, so that a split need not be held in memory. A `.npy` file ends as `np.save` of all its
+    rows would have left it."""
+
+    def __init__(self, folder):
+        self.folder, self.files, self.kinds, self.counts = folder, {}, {}, {}
+
+    def __enter__(self):
+        return self
+
+    def append(self, name, array):
+        """Rows (N, ...) at the end of a .npy file."""
+        array = np.ascontiguousarray(array)
+        if name not in self.kinds:
+            self.kinds[name], self.counts[name] = (array.dtype, array.shape[1:]), 0
+            self._header(name)
+        if (array.dtype, array.shape[1:]) != self.kinds[name]:
+            raise XkdError(f"{name}: rows of {array.dtype} {array.shape[1:]} after rows of {self.kinds[name]}.")
+        self.counts[name] += len(array)
+        self.write(name, array.data)
+
+    def write(self, name, data):
+        """Bytes at the end of a file."""
+        if name not in self.files:
+            self.files[name] = open(self.folder / name, "wb")
+        self.files[name].write(data)
+
+    def _header(self, name):
+        """numpy leaves room in it for a number of rows of any length."""
+        dtype, shape = self.kinds[name]
+        header = io.BytesIO()
+        about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(header, about | {"shape": (self.counts[name], *shape)})
+        self.write(name, header.getvalue())
+
+    def __exit__(self, *error):
+        try:
+            for name in self.kinds:
+                self.files[name].seek(0)
+                self._header(name)
+        finally:
+            for file in self.files.values():
+                file.close()
 
 
 def write_json(path, value):

@@ -8,7 +8,7 @@ from PIL import Image
 
 import xkd
 from xkd.errors import XkdError
-from xkd.files import atomic, digest, write_json
+from xkd.files import Rows, atomic, digest, write_json
 from xkd.geometry import pair
 from xkd.machine import cores
 from xkd.prepared import matching
@@ -63,18 +63,25 @@ def _split(dataset, data, split, paired, settings, cut, out):
         raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
     read_labels = split in (data["train"], data["validation"])
     with ThreadPoolExecutor(cores()) as pool, atomic(out / split, folder=True) as folder:
-        frames = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings, cut), range(len(dataset)))
-        frames = list(progress(frames, f"prepare-{split}", len(dataset)))
-        parts = [frame.pop("arrays") for frame in frames]
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "segments"}
-        arrays["offsets"] = _offsets([frame["points"] for frame in frames])
+        made = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings, cut), range(len(dataset)))
+        frames, superpixels, images = [], 0, []
+        with Rows(folder) as rows:
+            for frame in progress(made, f"prepare-{split}", len(dataset)):
+                arrays = frame.pop("arrays")
+                if paired:
+                    arrays["pair_superpixel"] += superpixels
+                    superpixels += frame["superpixels"]
+                    for image in arrays.pop("segments"):
+                        rows.write("segments.bin", image)
+                        images.append(len(image))
+                for name, array in arrays.items():
+                    rows.append(f"{name}.npy", array)
+                frames.append(frame)
+        arrays = {"offsets": _offsets([frame["points"] for frame in frames])}
         if paired:
             arrays["pair_offsets"] = _offsets([frame["pairs"] for frame in frames])
-            arrays["superpixel_offsets"] = start = _offsets([frame["superpixels"] for frame in frames])
-            arrays["pair_superpixel"] += np.repeat(start[:-1], [frame["pairs"] for frame in frames])
-            images = [image for part in parts for image in part["segments"]]
-            arrays["segment_offsets"] = _offsets([len(image) for image in images])
-            (folder / "segments.bin").write_bytes(b"".join(images))
+            arrays["superpixel_offsets"] = _offsets([frame["superpixels"] for frame in frames])
+            arrays["segment_offsets"] = _offsets(images)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         labelled = any(frame["labelled"] for frame in frames)
@@ -83,7 +90,7 @@ def _split(dataset, data, split, paired, settings, cut, out):
         write_json(folder / "frames.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
     row = {"split": split, "frames": len(frames), "streets": len({frame["scene"] for frame in frames})}
     row |= {"points": int(arrays["offsets"][-1]), "labelled": labelled}
-    return row | ({"pairs": int(arrays["pair_offsets"][-1]), "superpixels": int(start[-1])} if paired else {})
+    return row | ({"pairs": int(arrays["pair_offsets"][-1]), "superpixels": superpixels} if paired else {})
 
 
 def _frame(frame, paired, read_labels, settings, cut):
