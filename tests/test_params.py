@@ -2,8 +2,9 @@
 
 import pytest
 
-from xkd import XkdError, params
-from xkd.prepare import check_streets, splits
+from xkd import XkdError, params, stage_plots
+from xkd.prepare import check_streets, prepare, splits
+from xkd.prepared import Prepared
 
 
 @pytest.mark.parametrize("profile", [None, *params.read()["profiles"]])
@@ -80,6 +81,20 @@ def test_no_street_is_learnt_from_and_validated_on():
         check_streets(DATA | {"tuning": ["z*"]}, streets)
     with pytest.raises(XkdError, match="also used for training"):
         splits(DATA | {"unlabelled": ["val"]})
+
+
+def test_without_validation_streets_everything_but_a_score_is_made(made, tmp_path):
+    data = params.profile("smoke")["data"] | {"root": str(made / "nuscenes"), "validation": None}
+    assert splits(data) == {"train": True, "test": True}
+    assert [
+        row["split"] for row in prepare(params.check("data", data), params.profile("smoke")["prepare"], tmp_path)
+    ] == ["train", "test"]
+    train = Prepared(tmp_path, "train")
+    assert len(stage_plots.class_histogram(train).data) == 1
+    with pytest.raises(XkdError, match="data.validation is null, so that there is no frame to evaluate on"):
+        Prepared(tmp_path, data["validation"])
+    with pytest.raises(XkdError, match="data.validation is 3; it has to be a word or null"):
+        params.check("data", data | {"validation": 3})
 
 
 def test_fractions_are_written_as_their_cells_are_named():

@@ -89,6 +89,7 @@ def check_section(where, section, rules):
 
 KINDS = {
     "word": (str, "a word"),
+    "name": (str | None, "a word or null"),
     "flag": (bool, "true or false"),
     "list": (list, "a list"),
     "section": (dict, "a section"),

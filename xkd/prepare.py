@@ -29,13 +29,14 @@ def splits(data):
     wanted = {data["train"]: True} | {split: True for split in data["unlabelled"]}
     if data["validation"] in wanted:
         raise XkdError(f"params.yaml: data.validation {data['validation']!r} is also used for training.")
-    return wanted | {data["validation"]: False}
+    return wanted | ({data["validation"]: False} if data["validation"] else {})
 
 
 def prepare(data, settings, out):
     """Writes one folder a split under `out`; returns a list of rows (one a split) that say what is in it.
 
-    data: kind, root, train, validation, unlabelled (list of splits), options; settings: occlusion, and what `segments.open_method` takes.
+    data: kind, root, train, validation (None: nothing is evaluated), unlabelled (list of splits), options; settings: occlusion, and what
+    `segments.open_method` takes.
     """
     cut = open_method(settings)
     datasets = {split: open_split(data, split) for split in splits(data)}
@@ -46,7 +47,7 @@ def prepare(data, settings, out):
 def check_streets(data, streets):
     """streets {split: set of scenes}. Errors: a validation street that something is learnt from; an unknown tuning street."""
     for split, scenes in streets.items():
-        shared = scenes & streets[data["validation"]]
+        shared = scenes & streets.get(data["validation"], set())
         if split != data["validation"] and shared:
             raise XkdError(
                 f"{data['root']}: {min(shared)} is in split {split!r} and in the validation split {data['validation']!r}."

@@ -39,6 +39,8 @@ class Prepared:
     """One split of `out/prepared`. `frames` [{id, scene, points}], `scenes` (one a frame), `classes`, `colours (C, 3)`."""
 
     def __init__(self, path, split):
+        if split is None:
+            raise XkdError("params.yaml: data.validation is null, so that there is no frame to evaluate on.")
         self.path, self.split = Path(path) / split, split
         about = read_json(self.path / "frames.json")
         self.frames, self.classes, self.cameras = about["frames"], about["classes"], about["cameras"]

@@ -16,10 +16,11 @@ def coverage(prepared):
     return styled(figure, "points seen by a camera (% of the scan)", "frames")
 
 
-def class_histogram(train, validation):
-    """Labelled points of each class in the two splits, in per mille of the split, in the data set's order."""
+def class_histogram(train, validation=None):
+    """Labelled points of each class in one or two splits, in per mille of the split, in the data set's order."""
     figure = go.Figure()
-    for prepared, name, colour in ((train, "train", DISTILLED.colour), (validation, "validation", SCRATCH.colour)):
+    shown = [(train, "train", DISTILLED.colour), (validation, "validation", SCRATCH.colour)]
+    for prepared, name, colour in shown[: 1 + (validation is not None)]:
         labels = np.concatenate([prepared.labels(i) for i in range(len(prepared))])
         counts = np.bincount(labels[labels >= 0], minlength=len(prepared.classes))
         figure.add_bar(x=prepared.classes, y=1000 * counts / max(counts.sum(), 1), name=name, marker_color=colour)
