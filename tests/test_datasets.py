@@ -7,6 +7,7 @@ import pytest
 from xkd.datasets import kinds, open_dataset, reader
 from xkd.files import read_json, write_json
 from xkd.geometry import invert, project, transform
+from xkd.nuscenes_index import rows
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -140,12 +141,10 @@ def test_nuscenes_splits_and_versions(nuscenes):
 
 
 def test_a_long_table_is_read_in_pieces(nuscenes):
-    from xkd.datasets import nuscenes as reader
-
     path = nuscenes / "v1.0-mini" / "sample_data.json"
     whole = read_json(path)
     for chunk in (1, 7, 100):
-        assert list(reader.rows(path, chunk)) == whole
+        assert list(rows(path, chunk)) == whole
 
 
 def test_semantickitti_on_paper(kitti):
