@@ -1,5 +1,8 @@
 """What every teacher is: frozen, images -> dense features."""
 
+import hashlib
+from functools import cached_property
+
 import torch
 from torch import nn
 
@@ -8,7 +11,21 @@ from xkd.errors import XkdError
 
 
 class Teacher(nn.Module):
-    """Never learns: no gradients, eval mode for good. Subclasses set `dim` and `stride` and define `look`."""
+    """Never learns: no gradients, eval mode for good. Subclasses set `dim` and `stride` and define `look`.
+
+    `given`: what `open_teacher` was asked for. `ours`: trained or drawn by this pipeline, from numbers that it keeps.
+    """
+
+    given, ours = None, False
+
+    @cached_property
+    def fingerprint(self):
+        """Hex SHA-256 of the state dict: names, types, shapes and bytes of the weights and of the normalisation."""
+        total = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            total.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
+            total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return total.hexdigest()
 
     def freeze(self):
         super().train(False)
