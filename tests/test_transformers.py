@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 from teacher_models import BACKBONES, check, even, misplaced, saved
 
 from xkd import XkdError
+from xkd.pool import sample
 from xkd.teachers import open_teacher
-from xkd.teachers.transformers import Transformers
+from xkd.teachers.base import Pretrained, resized
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +41,39 @@ def test_every_kind_of_backbone_keeps_the_contract(kind, tmp_path):
         opened(tmp_path, layer=99)
 
 
+@pytest.mark.parametrize("given", [{"layer": "last"}, {"scale": 0}, {"scale": "2"}])
+def test_arguments_of_another_kind_are_named(given, tmp_path):
+    saved("Dinov2", tmp_path)
+    with pytest.raises(XkdError, match=f"a whole number and scale one above 0, not .*{next(iter(given.values()))!r}"):
+        opened(tmp_path, **given)
+
+
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_backbone_features_lie_where_the_pixels_are(kind, tmp_path):
     saved(kind, tmp_path)
     teacher = even(opened(tmp_path))
-    assert misplaced(teacher).abs().max() < 0.1
-    if teacher.shift:  # and would not, taken as they come
-        teacher.shift = 0
-        assert misplaced(teacher).min() > (0.05 if "Sam2" in kind else 0.3)
+    right = misplaced(teacher)
+    assert right.abs().max() < 0.1
+    if teacher.shift:  # and would not, taken as they come: half a cell off, of SAM 2 two pixels of sixteen
+        off, teacher.shift = teacher.shift / teacher.stride, 0
+        assert (misplaced(teacher) - right - off).abs().max() < 0.1 < off
+
+
+@pytest.mark.parametrize("size", [{"scale": 1.0}, {"shortest_edge": 224}, {"height": 224, "width": 224}])
+@pytest.mark.parametrize("kind", ["Dinov2", "ResNet"])
+def test_a_pattern_is_found_back_at_its_pixels_whatever_an_image_is_resized_to(kind, size, tmp_path):
+    """Of all cells of a grid of pixels, features sampled by `xkd.pool` change most at the one that is lit, a cell wide."""
+    saved(kind, tmp_path)
+    teacher = even(opened(tmp_path))
+    teacher.resize = teacher.resize | {"size": size}
+    rows, columns = torch.arange(16, 288, 32), torch.arange(16, 416, 32)
+    grid, grey = torch.cartesian_prod(rows, columns), torch.full((1, 3, 288, 416), 0.5)
+    dark = sample(teacher(grey), grid, (288, 416))
+    for row, column in ((80, 112), (144, 240), (208, 336)):
+        lit = grey.clone()
+        lit[..., row - 16 : row + 16, column - 16 : column + 16] = 1.0
+        change = (sample(teacher(lit), grid, (288, 416)) - dark).square().sum(1)
+        assert grid[change.argmax()].tolist() == [row, column]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +101,18 @@ def test_patch_tokens_are_the_model_s_own(tmp_path):
     assert tokens.shape[1] == 1 + 4 + 3 * 4
     assert torch.allclose(teacher(image)[0, :, 1, 2], tokens[0, 5 + 1 * 4 + 2], atol=1e-5)
     assert opened(tmp_path, scale=2)(image).shape == (1, 32, 6, 8)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_register_tokens_are_none_of_the_map(registers, tmp_path):
+    """DINOv3 with and without: the map of 64 x 96 pixels is 4 x 6 patches of 16, cell (1, 2) the token 1 + registers + 1 * 6 + 2."""
+    network = saved("DINOv3ViT", tmp_path, num_register_tokens=registers)
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    teacher = opened(tmp_path)
+    with torch.no_grad():
+        tokens = network(teacher.prepare(image)).last_hidden_state
+    assert tokens.shape[1] == 1 + registers + 4 * 6 and teacher(image).shape == (1, 32, 4, 6)
+    assert torch.allclose(teacher(image)[0, :, 1, 2], tokens[0, 1 + registers + 8], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +143,45 @@ def test_a_sam_encoder_sees_its_square_as_its_own_processor_makes_it(tmp_path):
         seen = teacher(image.permute(2, 0, 1)[None] / 255)
         assert seen.shape[2:] == cells
         assert (seen - expected).abs().max() < near * expected.std()
+    assert torch.equal(opened(tmp_path, scale=1)(image.permute(2, 0, 1)[None] / 255), seen)
     with pytest.raises(XkdError, match="scale = 2, and it takes images of 416 pixels alone"):
         opened(tmp_path, scale=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    # Of 900 x 1600: the shorter side, 900, to 225 is a quarter; the longer, 1600, to 400 too; of two the smaller; a square is a square.
+    [({"shortest_edge": 225}, (225, 400)), ({"longest_edge": 400}, (225, 400)), ({"scale": 0.5}, (450, 800))]
+    + [({"shortest_edge": 450, "longest_edge": 400}, (225, 400)), ({"height": 224, "width": 448}, (224, 448))],
+)
+def test_sizes_by_hand(size, expected):
+    assert resized(size, 900, 1600) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("resample", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "size", "more"),
+    # An image of 96 x 144 in patches of 8. ConvNeXt's edge of 48 is that of a crop of 3/4: the image comes to 64 x 96.
+    [("ViT", {"height": 64, "width": 48}, {}), ("Bit", {"shortest_edge": 64}, {"do_center_crop": False})]
+    + [("Segformer", {"height": 64, "width": 64}, {}), ("ConvNext", {"shortest_edge": 48}, {"crop_pct": 0.75})],
+)
+def test_images_are_resized_as_the_model_s_own_preprocessor_does_it(kind, size, more, resample, tmp_path):
+    """Within a byte, which the processor rounds to; what it cuts off is kept."""
+    import transformers
+
+    processor = getattr(transformers, f"{kind}ImageProcessor")(size=size, resample=resample, **more)
+    values = torch.randint(256, (96, 144, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    expected = processor(values.numpy(), return_tensors="pt")["pixel_values"]
+    saved("ViT", tmp_path)
+    processor.save_pretrained(tmp_path)
+    teacher, image = opened(tmp_path), values.permute(2, 0, 1)[None] / 255
+    seen = teacher.prepare(image)
+    if kind == "ConvNext":
+        assert seen.shape[2:] == (64, 96)
+        seen = seen[..., 8:56, 24:72]  # the middle 48 x 48
+    assert seen.shape == expected.shape and ((seen - expected) * teacher.std).abs().max() <= 1.01 / 255
+    assert teacher(image).shape[2:] == tuple(side // 8 for side in teacher.prepare(image).shape[2:])
+    assert opened(tmp_path, scale=1)(image).shape[2:] == (12, 18)  # its own size instead
 
 
 @pytest.mark.parametrize("kind", ["ViT", "Bit", "ConvNext", "Segformer", "Sam", "CLIP", "Beit"])
@@ -139,6 +214,12 @@ def test_preprocessors_in_a_processor_s_file_and_such_as_are_not_understood(tmp_
         ('{"do_resize": true}', "names no image_mean"),
         ('{"image_mean": [0.5, 0.5], "image_std": [1, 1]}', "of three channels"),
         ('{"do_flip_channel_order": true}', "blue before red"),
+        ('{"image_mean": 0.5, "image_std": 0.5, "resample": 1}', "PIL's filter 1; there are 2 and 3"),
+        (
+            '{"image_mean": 0.5, "image_std": 0.5, "size": {"height": 64}}',
+            "resizes to {'height': 64}, which is not done",
+        ),
+        ('{"image_mean": 0.5, "image_std": 0.5, "size": {"shortest_edge": 0}}', "resizes to {'shortest_edge': 0}"),
         ("{", "preprocessor_config.json cannot be read"),
     ):
         (tmp_path / "preprocessor_config.json").write_text(text)
@@ -152,22 +233,23 @@ def hub(folder, kind, name, commit):
     network = saved(kind, cached / "snapshots" / commit)
     (cached / "snapshots" / commit / "preprocessor_config.json").write_text('{"image_mean": 0.5, "image_std": 0.5}')
     (cached / "refs").mkdir(exist_ok=True)
-    (cached / "refs" / "v1").write_text(commit)
+    (cached / "refs" / "main").write_text(commit)
     return network
 
 
 def test_a_hub_id_is_taken_at_its_revision(tmp_path, monkeypatch):
-    """Out of the cache here; two commits of one model are two teachers, and a tag is the commit that it names."""
+    """Out of the cache here; two commits of one model are two teachers, and a branch or tag, which moves, is none."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     first, second = "a" * 40, "b" * 40
     hub(tmp_path, "Dinov2WithRegisters", "some/dinov2", second)
     network = hub(tmp_path, "Dinov2", "some/dinov2", first)
     teacher = opened("some/dinov2", revision=first)
     assert type(teacher.network) is type(network) and teacher.mean.flatten().tolist() == [0.5] * 3
-    assert opened("some/dinov2", revision="v1").fingerprint == teacher.fingerprint
+    assert opened("some/dinov2", revision=first).fingerprint == teacher.fingerprint
     assert opened("some/dinov2", revision=second).fingerprint != teacher.fingerprint
-    with pytest.raises(XkdError, match="some/dinov2: no such folder; a hub id needs `revision`"):
-        opened("some/dinov2")
+    for moves in (None, "main", "v1", "aaaaaaa"):
+        with pytest.raises(XkdError, match=f"some/dinov2: no such folder, and a hub id needs .*; {moves!r} is none"):
+            opened("some/dinov2", revision=moves)
     with pytest.raises(XkdError, match="some/dinov2: neither a saved model's folder nor"):
         opened("some/dinov2", revision="c" * 40)
 
@@ -192,7 +274,7 @@ def test_weights_in_half_precision_meet_images_in_single(tmp_path):
 def test_models_that_cannot_be_had_are_one_sentence(tmp_path):
     for model in (str(tmp_path / "nowhere"), "no-one/no-such-model"):
         with pytest.raises(XkdError, match=model) as error:
-            opened(model, revision="main")
+            opened(model, revision="a" * 40)
         assert len(str(error.value).splitlines()) == 1
     network = saved("ViT", tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
@@ -212,7 +294,7 @@ def test_models_that_cannot_be_had_are_one_sentence(tmp_path):
             opened(tmp_path)
     network.config.model_type = "vit_mae"
     with pytest.raises(XkdError, match="vit_mae does not give its patches"):
-        Transformers("it", network)
+        Pretrained("it", network)
     (tmp_path / "config.json").write_text('{"model_type": "no-such-type"}')
     with pytest.raises(XkdError, match=f"{tmp_path}: neither a saved model's folder"):
         opened(tmp_path)

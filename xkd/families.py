@@ -45,11 +45,12 @@ FAMILIES = {  # family: an example on the hub, the configuration class of transf
     "SAM 2": ("facebook/sam2.1-hiera-tiny", "Sam2Vision", {"backbone_config": HIERA}),
 }
 WORDS = """
-{name} keeps an image's own size, rounded to whole cells, and `scale` enlarges it; SAM and SAM-HQ take it in a square of 1024 pixels.
-`layer` takes another hidden state, finer ones where there are stages. Memory: weights and the most that is alive at once beside them
-for one {columns} x {rows} image in float32, counted on a copy without weights, attention as the fused kernels compute it.
-Open one by `teacher.name: transformers` with `model:` (a hub id, with its `revision:`) or `source:` (a saved folder), or look at what
-lies on this disk: python -m xkd teachers --source PATH
+Images are resized, filtered and normalised as the model's own preprocessor does it, rounded to whole cells and not cropped; `scale: 1.0`
+keeps an image's own size, 2.0 doubles it; SAM and SAM-HQ take it in a square of 1024 pixels. `layer` takes another hidden state, finer
+ones where there are stages. Memory: weights and the most that is alive at once beside them for one {columns} x {rows} image at its own
+size in float32, counted on a copy without weights, attention as the fused kernels compute it.
+Open one by `teacher.name: transformers` with `model:` (a hub id) and `revision:` (a commit) or with `source:` (a saved folder), or look
+at what lies on this disk: python -m xkd teachers --source PATH
 """
 
 
@@ -88,18 +89,18 @@ def listing():
             f"{family:18} {example:52} {facts['dim']:5} {facts['stride']:6} {facts['parameters'] / 1e6:8.1f} M "
             f"{mib(facts['weights'] + facts['alive']):>12}"
         )
-    yield WORDS.format(name="transformers", rows=SIZE[0], columns=SIZE[1]).rstrip()
+    yield WORDS.format(rows=SIZE[0], columns=SIZE[1]).rstrip()
 
 
 def hollow(kind, changes):
     """A teacher of transformers' `<kind>Config` without weights: its tensors have shapes and no memory."""
     import transformers
 
-    from xkd.teachers.transformers import Transformers
+    from xkd.teachers.base import Pretrained
 
     with torch.device("meta"):
         network = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**changes))
-        return Transformers(kind, network)
+        return Pretrained(kind, network)
 
 
 def look(path, options):
@@ -122,8 +123,12 @@ def look(path, options):
     yield f"stride       {teacher.stride}"
     if name in ("transformers", "resnet"):
         yield f"family       {teacher.network.config.model_type}"
-        mean, std = (getattr(teacher, part).flatten().tolist() for part in ("mean", "std"))
-        yield f"normalises   images of 0..1 by mean {', '.join(f'{v:.4g}' for v in mean)}; deviation {', '.join(f'{v:.4g}' for v in std)}"
+        mean, std = (
+            ", ".join(f"{v:.4g}" for v in getattr(teacher, part).flatten().tolist()) for part in ("mean", "std")
+        )
+        yield f"normalises   images of 0..1 by mean {mean}; deviation {std}"
+        wanted = ", ".join(f"{key} {value}" for key, value in teacher.resize["size"].items())
+        yield f"resizes      to {wanted}, then to whole cells; {teacher.resize['mode']}"
     facts = measured(teacher.to("meta"))
     rows, columns = SIZE
     yield f"parameters   {facts['parameters']:,}"

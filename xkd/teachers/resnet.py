@@ -7,7 +7,7 @@ import torch
 
 import xkd
 from xkd.errors import XkdError
-from xkd.teachers.transformers import Transformers
+from xkd.teachers.base import Pretrained
 
 MEANT = ("encoder_q.", "base_encoder.", "teacher.")
 """Of several networks in one checkpoint the one that is meant to be used: MoCo's query encoder, DINO's teacher."""
@@ -25,16 +25,17 @@ NAMES = [
 """Parts of the names of transformers' ResNetModel, and what they are called in torchvision's."""
 
 
-def opened(path, prefix=None, layer=None, scale=1.0):
+def opened(path, prefix=None, layer=None, scale=None):
     """The network in the file `path` (a `torch.save` or `.safetensors` of a state dict), whose depths and widths its keys tell.
 
-    prefix: of its keys, up to `conv1.weight`; None: looked for. layer, scale: see `xkd.teachers.transformers`; images are normalised with
-    ImageNet's statistics, as these networks are trained. Errors: a file that cannot be read as weights alone, one without such a network or
-    with several, keys that are missing or are not a ResNet's, shapes of another kind (wide, grouped, another stem).
+    prefix: of its keys, up to `conv1.weight`; None: looked for. layer, scale: see `xkd.teachers.base.Pretrained`; images keep their size
+    and are normalised with ImageNet's statistics, as these networks are trained. Errors: a file that cannot be read as weights alone, one
+    without such a network or with several, keys that are missing or are not a ResNet's, shapes of another kind (wide, grouped, another
+    stem).
     """
     path = xkd.ROOT / path
     weights = network_of(read(path), prefix, path)
-    return Transformers(str(path), build(weights, path), layer=layer, scale=scale)
+    return Pretrained(str(path), build(weights, path), layer, scale)
 
 
 def read(path):
