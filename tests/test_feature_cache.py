@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import xkd
-from xkd import XkdError, extract, feature_cache, files, params
+from xkd import XkdError, distill, extract, feature_cache, files, finetune, params
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.teachers import open_teacher
 from xkd.teachers.base import Teacher
@@ -26,6 +26,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+CHECKOUT = xkd.ROOT
 SETTINGS = {"pairs_per_frame": 50, "seed": 0, "reach": 0}
 SMOKE = params.profile("smoke")
 
@@ -144,7 +145,9 @@ def test_only_the_very_same_extraction_is_gone_on_with(change, half, made, tmp_p
         (left / "features.npy").unlink()
     capsys.readouterr()
     extract.extract(Mean(2.0 if change == "weights" else 1.0), data, prepared, settings, out)
-    assert ("train goes on at frame 1" in capsys.readouterr().err) == (change == "nothing")
+    told = capsys.readouterr().err
+    assert ("train goes on at frame 1" in told) == (change == "nothing")
+    assert ("MiB more that extractions with other settings or code have left" in told) == (left.exists())
     assert feature_cache.verify(out / "train")["dim"] == 3
 
 
@@ -188,6 +191,7 @@ def test_features_that_half_precision_does_not_hold_are_named_by_their_frame(giv
     frame = xkd.open_dataset("nuscenes", given[0]["root"], "train")[0].id
     with pytest.raises(XkdError, match=f"{frame}: the teacher gave features that are not finite in half precision"):
         extract.extract(Mean(1e6), *given)
+    assert not list(given[-1].parent.glob("out/resume/*"))  # nothing was done, so nothing is kept
 
 
 def test_bytes_that_changed_are_found(given):
@@ -215,9 +219,29 @@ def test_whose_weights_the_features_are_of(given, stages):
     extract.extract(Mean(), *given)
     about = files.read_json(given[-1] / "train" / "features.json")
     assert about["fingerprint"] == Mean().fingerprint != Mean(2.0).fingerprint
-    assert TeacherFeatures(given[-1], "train").dim == 3
+    assert TeacherFeatures(given[-1], "train").teacher == about["fingerprint"]
     assert set(files.read_json(stages / "teacher" / "train" / "features.json")) == {"dim", "mean", "std", "digest"}
+    assert TeacherFeatures(stages / "teacher", "train").teacher is None
     assert len(open_teacher({"name": "mini", "path": stages / "teacher" / "mini"}).fingerprint) == 64
+
+
+def test_the_metrics_tell_whose_features_were_learnt_from(given, stages, tmp_path):
+    """The SHA-256 of the teacher's weights goes with the distilled student into the metrics of both stages; of our own there is none."""
+    data, prepared, settings, out = given
+    extract.extract(Mean(), *given)
+    for name in ("xkd", "params.yaml"):  # a training looks at its own code
+        (tmp_path / name).symlink_to(CHECKOUT / name)
+    student, made, metrics = SMOKE["student"], tmp_path / "distilled", tmp_path / "metrics.json"
+    for teacher, told in ((out, {"teacher": Mean().fingerprint}), (stages / "teacher", {})):
+        distill.distill(data, student, SMOKE["distill"] | {"steps": 1}, 7, prepared, teacher, made, metrics)
+        assert files.read_json(metrics).get("teacher") == told.get("teacher")
+        assert finetune.origin(made) == {"objective": "cosine"} | told
+    # One split of another teacher, as a stopped change of teachers may leave it.
+    shutil.copytree(out / "train", tmp_path / "both" / "train")
+    for split in data["unlabelled"]:
+        shutil.copytree(stages / "teacher" / split, tmp_path / "both" / split)
+    with pytest.raises(XkdError, match="both: its splits hold features of 2 teachers"):
+        distill.Pool(data, SMOKE["distill"], prepared, tmp_path / "both")
 
 
 def test_what_is_kept_is_the_pixel_s_own_colour(given):

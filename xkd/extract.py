@@ -10,7 +10,7 @@ import torch
 
 import xkd
 from xkd.errors import XkdError
-from xkd.feature_cache import Unfinished, announce, checksum
+from xkd.feature_cache import Unfinished, announce
 from xkd.files import atomic, digest, write_json
 from xkd.machine import bfloat16, cores
 from xkd.parallel import device
@@ -82,7 +82,8 @@ def _key(teacher, dataset, prepared, settings):
     machine = [bfloat16(), str(device()), torch.__version__]
     code = [Path(__file__).parent / name for name in CODE] + [Path(inspect.getfile(type(dataset)))]
     code += sorted((Path(__file__).parent / "teachers").glob("*.py"))
-    return digest([teacher.fingerprint, given, settings, prepared.split, prepared.digest, images, machine], *code)
+    facts = [teacher.fingerprint, teacher.resize, given, settings, prepared.split, prepared.digest, images, machine]
+    return digest(facts, *code)
 
 
 def _state(path):
@@ -111,7 +112,7 @@ def _split(teacher, split, reach, out):
                 maps["superpixel_features"][starts[i] : starts[i + 1]] = pooled
                 unfinished.frame(i + 1)
         finally:
-            unfinished.frame(unfinished.done, now=True)
+            unfinished.keep()
         pairs = [prepared.pairs(i) for i in range(len(prepared))]
         arrays = {
             name: np.concatenate([getattr(own, name)[c] for own, c in zip(pairs, chosen, strict=True)]).astype(kind)
@@ -122,10 +123,10 @@ def _split(teacher, split, reach, out):
         about = {"dim": teacher.dim} | _statistics(maps["features"], folder / "correlation.npy")
         # The weights of our own lie beside the features, or follow from params.yaml.
         about |= {} if teacher.ours else {"fingerprint": teacher.fingerprint}
-        total = checksum([*folder.iterdir(), *unfinished.paths()], about)
-        write_json(folder / "features.json", about | {"digest": total})
+        files = sorted([*folder.iterdir(), *unfinished.paths()], key=lambda path: path.name)
+        write_json(folder / "features.json", about | {"digest": digest(*files, about)})
         del maps
-        unfinished.move(folder)
+        unfinished.move(folder)  # last: until here a killed process finds them again
         size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20
     unfinished.forget()
     return {

@@ -1,8 +1,6 @@
 """The teacher's features on the disk: fp16 memory maps, announced before they are made, taken up again where a killed extraction left
 them, and checked."""
 
-import hashlib
-import json
 import os
 import shutil
 import sys
@@ -14,7 +12,7 @@ from numpy.lib.format import open_memmap
 
 import xkd
 from xkd.errors import XkdError
-from xkd.files import read_json, write_json
+from xkd.files import digest, read_json, write_json
 
 EVERY = 10.0
 """Seconds between two records of what is done."""
@@ -31,10 +29,11 @@ class Unfinished:
         self.split, self.shapes = split, shapes
         self.folder, self.maps = xkd.ROOT / "out" / "resume" / key, {}
         self.record = self.folder / "done.json"
-        whole = self.record.exists() and all(path.is_file() for path in self.paths())
-        self.done = read_json(self.record) if whole else 0
+        there = [path.stat().st_size for path in self.paths() if path.is_file()]
+        self.begun = self.record.exists() and len(there) == len(shapes)
+        self.done = read_json(self.record) if self.begun else 0
         self.size = sum(2 * rows * channels for rows, channels in shapes.values())
-        self.missing = 0 if whole else self.size
+        self.missing = max(0, self.size - sum(there))
         self.told = time.monotonic()
 
     def paths(self):
@@ -45,7 +44,7 @@ class Unfinished:
         a crash later."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path, (name, shape) in zip(self.paths(), self.shapes.items(), strict=True):
-            if not self.missing:
+            if self.begun:
                 self.maps[name] = np.load(path, mmap_mode="r+")
                 continue
             self.record.unlink(missing_ok=True)
@@ -54,14 +53,20 @@ class Unfinished:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return self.maps
 
-    def frame(self, done, now=False):
-        """So many frames are in the maps; written down now and then, and what they hold before that."""
+    def frame(self, done):
+        """So many frames are in the maps; written down now and then."""
         self.done = done
-        if now or time.monotonic() - self.told > EVERY:
-            for values in self.maps.values():
-                values.flush()
-            write_json(self.record, done)
-            self.told = time.monotonic()
+        if time.monotonic() - self.told > EVERY:
+            self.keep()
+
+    def keep(self):
+        """Writes down how many frames are in the maps, and before that the maps; those that hold none yet go."""
+        if not self.done:
+            return self.forget()
+        for values in self.maps.values():
+            values.flush()
+        write_json(self.record, self.done)
+        self.told = time.monotonic()
 
     def move(self, folder):
         """The whole maps into `folder`, on another disk too."""
@@ -74,13 +79,18 @@ class Unfinished:
 
 
 def announce(parts, out):
-    """Says on the screen and in out/log how large the features of the `parts` (`Unfinished`) will be. Errors: more than the disk takes."""
+    """Says on the screen and in out/log how large the features of the `parts` (`Unfinished`) will be, and what others left behind.
+
+    Errors: more than the disk takes."""
     size, missing = sum(part.size for part in parts), sum(part.missing for part in parts)
     channels = next(iter(parts[0].shapes.values()))[1]
     rows = [sum(part.shapes[name][0] for part in parts) for name in parts[0].shapes]
     begun = "".join(f"; {part.split} goes on at frame {part.done}" for part in parts if part.done)
     resume, place = _standing(xkd.ROOT / "out" / "resume"), _standing(out)
     needs = {resume: missing} if resume.stat().st_dev == place.stat().st_dev else {resume: missing, place: size}
+    own, maps = {part.folder for part in parts}, (xkd.ROOT / "out" / "resume").glob("*/*features.npy")
+    if others := sum(path.stat().st_size for path in maps if path.parent not in own):
+        tell(f"teacher: {resume} holds {mib(others)} more that extractions with other settings or code have left there")
     for disk, need in needs.items():
         free = shutil.disk_usage(disk).free
         tell(
@@ -111,22 +121,11 @@ def tell(line, label="teacher-size"):
         print(line, file=sys.stderr, flush=True)
 
 
-def checksum(files, about):
-    """`xkd.files.digest` of files and facts, and no file is in memory whole."""
-    total = hashlib.sha256()
-    for path in sorted(files, key=lambda path: path.name):
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    total.update(json.dumps(about, sort_keys=True).encode() + b"\0")
-    return total.hexdigest()
-
-
 def verify(folder):
     """Reads a split of out/teacher whole -> its facts (features.json). Errors: bytes that are not those that were written."""
     about = read_json(folder / "features.json")
-    files = [path for path in folder.iterdir() if path.name != "features.json"]
-    facts = {name: value for name, value in about.items() if name != "digest"}
-    found = checksum(files, facts)
+    files = sorted(path for path in folder.iterdir() if path.name != "features.json")
+    found = digest(*files, {name: value for name, value in about.items() if name != "digest"})
     if found != about.get("digest"):
         told = str(about.get("digest"))
         raise XkdError(f"{folder}: its files have the SHA-256 {found[:12]}, and features.json says {told[:12]}.")
