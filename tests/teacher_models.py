@@ -107,7 +107,7 @@ def saved(kind, folder, **changes):
     import transformers
 
     torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**BACKBONES[kind][0], **changes)
+    config = getattr(transformers, f"{kind}Config")(**BACKBONES[kind][0] | changes)
     network = getattr(transformers, f"{kind}Model")(config)
     network.save_pretrained(folder)
     return network.eval()

@@ -59,10 +59,10 @@ def test_backbone_features_lie_where_the_pixels_are(kind, tmp_path):
         assert (misplaced(teacher) - right - off).abs().max() < 0.1 < off
 
 
-@pytest.mark.parametrize("size", [{"scale": 1.0}, {"shortest_edge": 224}, {"height": 224, "width": 224}])
+@pytest.mark.parametrize("size", [{"scale": 1.0}, {"shortest_edge": 320}, {"height": 448, "width": 448}])
 @pytest.mark.parametrize("kind", ["Dinov2", "ResNet"])
 def test_a_pattern_is_found_back_at_its_pixels_whatever_an_image_is_resized_to(kind, size, tmp_path):
-    """Of all cells of a grid of pixels, features sampled by `xkd.pool` change most at the one that is lit, a cell wide."""
+    """Of a grid of pixels, features sampled by `xkd.pool` change most at the one around which 32 x 32 are lit; a cell is no wider."""
     saved(kind, tmp_path)
     teacher = even(opened(tmp_path))
     teacher.resize = teacher.resize | {"size": size}
@@ -166,11 +166,11 @@ def test_sizes_by_hand(size, expected):
     + [("Segformer", {"height": 64, "width": 64}, {}), ("ConvNext", {"shortest_edge": 48}, {"crop_pct": 0.75})],
 )
 def test_images_are_resized_as_the_model_s_own_preprocessor_does_it(kind, size, more, resample, tmp_path):
-    """Within a byte, which the processor rounds to; what it cuts off is kept."""
+    """Within the bytes that the processor rounds to, twice, and of an image that it does not clip in between; what it cuts off is kept."""
     import transformers
 
     processor = getattr(transformers, f"{kind}ImageProcessor")(size=size, resample=resample, **more)
-    values = torch.randint(256, (96, 144, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    values = torch.randint(80, 176, (96, 144, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     expected = processor(values.numpy(), return_tensors="pt")["pixel_values"]
     saved("ViT", tmp_path)
     processor.save_pretrained(tmp_path)
@@ -179,7 +179,7 @@ def test_images_are_resized_as_the_model_s_own_preprocessor_does_it(kind, size, 
     if kind == "ConvNext":
         assert seen.shape[2:] == (64, 96)
         seen = seen[..., 8:56, 24:72]  # the middle 48 x 48
-    assert seen.shape == expected.shape and ((seen - expected) * teacher.std).abs().max() <= 1.01 / 255
+    assert seen.shape == expected.shape and ((seen - expected) * teacher.std).abs().max() < 1.6 / 255
     assert teacher(image).shape[2:] == tuple(side // 8 for side in teacher.prepare(image).shape[2:])
     assert opened(tmp_path, scale=1)(image).shape[2:] == (12, 18)  # its own size instead
 
