@@ -39,15 +39,19 @@ def left():
 
 
 def test_a_cell_is_one_of_the_sweep(place, sections, inits, tmp_path):
-    before = left()
+    before, file = left(), inits / "distilled-0" / "network.json"
+    about = json.loads(file.read_text())
+    about["facts"]["teacher"] = "5e" * 32  # as a distilled one has it
+    file.write_text(json.dumps(about))
     result, losses, first = run(place, sections, inits, tmp_path)
     plain, settings = tmp_path / "plain", sections["finetune"]
     arguments = (place.data, sections["student"], settings | {"lr": {"distilled": 0.01}}, 0.5, "distilled", 0)
     other, _ = finetune.cell(*arguments, place.prepared, inits / "distilled-0", plain / "cell", plain / "metrics.json")
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written == result and set(written) == set(other) | {"start", "fused_steps", "pseudo_labelled_frames"}
-    for name in ("frames", "labelled_frames", "classes_seen", "steps", "streets"):
+    for name in ("frames", "labelled_frames", "classes_seen", "steps", "streets", "teacher"):
         assert written[name] == other[name], name
+    assert written["teacher"] == about["facts"]["teacher"]
     assert (written["init"], written["objective"], written["lr"]) == ("xmodel", "xmodel", settings["lr"]["xmodel"])
     assert (
         len(losses) == written["steps"] and len(first) == written["fused_steps"] == sections["fused"]["steps"]["base"]

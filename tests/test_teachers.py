@@ -1,4 +1,4 @@
-"""Teachers: frozen, in the right place, plain about what is missing. No network: backbones are built small, here."""
+"""Teachers: frozen, in the right place, plain about what is missing; the corpus and the embedded network."""
 
 from types import SimpleNamespace
 
@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from teacher_models import check, even, misplaced, ramp
 
 import xkd
 from xkd import XkdError
@@ -18,16 +19,13 @@ from xkd.corpus import FACTS, Corpus
 from xkd.mini import Mini, resume_file, train_mini
 from xkd.pool import pool, sample
 from xkd.teachers import open_teacher
-from xkd.teachers.base import Teacher
 from xkd.teachers.features import Features
 
 REAL = xkd.ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def one_thread_and_no_network(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,12 +33,6 @@ def one_thread_and_no_network(monkeypatch):
 
 
 # ---- sample and pool
-
-
-def ramp(h, w):
-    """(2, h, w): at every cell centre the share of the height and of the width that lies before it."""
-    rows, columns = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
-    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
 def test_sample_by_hand():
@@ -94,50 +86,6 @@ def test_pool_is_the_mean_of_the_upsampled_map():
 # ---- the contract
 
 
-def misplaced(teacher, features=None, patches=10):
-    """How many cells off a bright patch of a grey image the features' change is centred, on average: rows, columns.
-
-    `features`: the function of images that is looked at, if it is not the teacher itself.
-    """
-    features = features or teacher
-    generator, height, width, grey = torch.Generator().manual_seed(0), 288, 416, torch.full((1, 3, 288, 416), 0.5)
-    shifts, dark = [], features(grey)
-    for _ in range(patches):
-        row, column = (int(torch.randint(100, side - 108, (1,), generator=generator)) for side in (height, width))
-        lit = grey.clone()
-        lit[..., row : row + 8, column : column + 8] = 1.0
-        change = (features(lit) - dark).square().sum(1)[0].double()
-        centre = (ramp(*change.shape) * change).sum((1, 2)) / change.sum() * torch.tensor([height, width])
-        shifts.append((centre - torch.tensor([row + 4, column + 4])) / teacher.stride)
-    return torch.stack(shifts).mean(0)
-
-
-def even(teacher):
-    """The teacher with mirror-symmetric filters, so that only its grid, and not its weights, can move things."""
-    for module in teacher.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            weight = module.weight.data
-            module.weight.data = (weight + weight.flip(2) + weight.flip(3) + weight.flip(2, 3)) / 4
-    return teacher
-
-
-def check(teacher, height=45, width=75):
-    assert isinstance(teacher, Teacher)
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert not any(module.training for module in teacher.modules())
-    with pytest.raises(XkdError, match="frozen"):
-        teacher.train()
-    assert teacher.eval() is teacher
-    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
-    out = teacher(images)
-    assert out.shape[:2] == (2, teacher.dim) and not out.requires_grad and out.isfinite().all()
-    assert abs(out.shape[2] - height / teacher.stride) <= 1 and abs(out.shape[3] - width / teacher.stride) <= 1
-    assert torch.equal(out, teacher(images)) and not torch.allclose(out[0], out[1])
-    assert torch.allclose(out[1:], teacher(images[1:]), atol=1e-4)
-    with pytest.raises(XkdError, match="B, 3, H, W"):
-        teacher(images[0])
-
-
 def test_untrained_control_keeps_the_contract():
     teacher = open_teacher({"name": "random", "seed": 3})
     check(teacher)
@@ -167,90 +115,6 @@ def test_mini_features_are_those_of_both_mirror_images(size):
     assert (seen - mirrored).abs().max() > 0.1 * expected.abs().max()
     # Products in bfloat16 keep three digits.
     torch.testing.assert_close(teacher(images), expected, rtol=0, atol=0.02 * float(expected.abs().max()))
-
-
-# ---- transformers: models built from configurations
-
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
-DINO = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 42, "patch_size": 14}
-SEGFORMER = {**STAGES, "num_attention_heads": [1, 1, 1, 1]}
-BACKBONES = {  # model class: configuration, dim and stride of the last layer, those of hidden state 1
-    "ViT": ({**SMALL, "image_size": 32, "patch_size": 8}, (32, 8), (32, 8)),
-    "Dinov2": (DINO, (32, 14), (32, 14)),
-    "Dinov2WithRegisters": ({**DINO, "num_register_tokens": 4}, (32, 14), (32, 14)),
-    "DINOv3ViT": ({**SMALL, "patch_size": 16, "num_register_tokens": 4}, (32, 16), (32, 16)),
-    "DINOv3ConvNext": (STAGES, (32, 32), (8, 4)),
-    "ResNet": ({**STAGES, "embedding_size": 8, "layer_type": "basic"}, (32, 32), (8, 4)),
-    "RegNet": ({**STAGES, "embedding_size": 8, "groups_width": 8}, (32, 32), (8, 4)),
-    "ConvNext": (STAGES, (32, 32), (8, 4)),
-    "Swin": ({"embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 4}, (64, 32), (16, 8)),
-    "Segformer": (SEGFORMER, (32, 32), (16, 8)),
-}
-
-
-def saved(kind, folder, **changes):
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**BACKBONES[kind][0], **changes)
-    network = getattr(transformers, f"{kind}Model")(config)
-    network.save_pretrained(folder)
-    return network.eval()
-
-
-@pytest.mark.parametrize("kind", BACKBONES)
-def test_every_kind_of_backbone_keeps_the_contract(kind, tmp_path):
-    saved(kind, tmp_path)
-    _, last, first = BACKBONES[kind]
-    teacher = open_teacher({"name": "transformers", "model": str(tmp_path)})
-    assert (teacher.dim, teacher.stride) == last
-    check(teacher, *((90, 150) if kind != "Swin" else (128, 160)))
-    early = open_teacher({"name": "transformers", "model": str(tmp_path), "layer": 1})
-    assert (early.dim, early.stride) == first
-    assert early(torch.rand(1, 3, 128, 160)).shape[1] == early.dim
-    with pytest.raises(XkdError, match="layer = 99"):
-        open_teacher({"name": "transformers", "model": str(tmp_path), "layer": 99})
-
-
-@pytest.mark.parametrize("kind", ["ResNet", "RegNet", "Segformer", "Swin", "ViT"])
-def test_backbone_features_lie_where_the_pixels_are(kind, tmp_path):
-    saved(kind, tmp_path)
-    teacher = even(open_teacher({"name": "transformers", "model": str(tmp_path)}))
-    assert misplaced(teacher).abs().max() < 0.15
-    if teacher.cornered:  # and would not, taken as they come
-        teacher.cornered = False
-        assert misplaced(teacher).min() > 0.3
-
-
-def test_patch_tokens_are_the_model_s_own(tmp_path):
-    """An image of whole patches: class and register tokens gone, order kept, the saved mean and deviation used."""
-    network = saved("Dinov2WithRegisters", tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}')
-    teacher = open_teacher({"name": "transformers", "model": str(tmp_path)})
-    image = torch.rand(1, 3, 42, 56, generator=torch.Generator().manual_seed(0))
-    mean, std = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1), torch.tensor([0.5, 0.6, 0.7]).view(3, 1, 1)
-    with torch.no_grad():
-        tokens = network((image - mean) / std).last_hidden_state
-    assert tokens.shape[1] == 1 + 4 + 3 * 4
-    assert torch.allclose(teacher(image)[0, :, 1, 2], tokens[0, 5 + 1 * 4 + 2], atol=1e-5)
-    assert open_teacher({"name": "transformers", "model": str(tmp_path), "scale": 2})(image).shape == (1, 32, 6, 8)
-
-
-def test_models_that_cannot_be_had_are_one_sentence(tmp_path):
-    for model in (str(tmp_path / "nowhere"), "no-one/no-such-model"):
-        with pytest.raises(XkdError, match=model) as error:
-            open_teacher({"name": "transformers", "model": model})
-        assert len(str(error.value).splitlines()) == 1
-    saved("ViT", tmp_path)
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(tmp_path / "model.safetensors")
-    gone = next(key for key in weights if "layer" in key)
-    del weights[gone]
-    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(XkdError, match="would stay random"):
-        open_teacher({"name": "transformers", "model": str(tmp_path)})
 
 
 def test_parameters_are_checked_by_name():

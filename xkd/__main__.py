@@ -1,5 +1,6 @@
 """`python -m xkd predict --checkpoint FOLDER SCAN ...`: labels for scans, from a saved student.
-`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images."""
+`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images.
+`python -m xkd teachers`: which image networks can teach, or what one on the disk is; whether extracted features are whole."""
 
 import argparse
 import sys
@@ -36,8 +37,22 @@ def main(arguments=None):
     look.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="of that layout, as in data.options"
     )
+    teachers = commands.add_parser(
+        "teachers", help="list the image networks that can teach, or look at one; downloads nothing"
+    )
+    teachers.add_argument("--source", type=Path, help="a saved network or a folder of feature maps to look at")
+    teachers.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of that teacher, as in params.yaml"
+    )
+    teachers.add_argument("--verify", type=Path, metavar="FOLDER", help="read extracted features (out/teacher) whole")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "teachers":
+            from xkd import families
+
+            for line in families.report(options.source, options.option, options.verify):
+                print(line, flush=True)
+            return 0
         if options.command == "check":
             given = dict(option.partition("=")[::2] for option in options.option)
             findings = check(opened(options.root, options.kind, options.split, **given), options.frames)

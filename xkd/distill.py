@@ -37,7 +37,9 @@ class Projection(nn.Module):
 
 
 class Pool:
-    """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features)."""
+    """The unlabelled frames of several splits as one list of (scan, intensity, pairs with teacher features).
+
+    `facts`: {"teacher": SHA-256} of one that came trained, for metrics and checkpoints; {} for our own."""
 
     def __init__(self, data, settings, prepared, teacher):
         names = [data["train"], *data["unlabelled"]]
@@ -50,6 +52,10 @@ class Pool:
         self.tuning = [(0, int(i)) for i in np.flatnonzero(tuning)]
         self.dim, self.classes = self.splits[0][1].dim, self.splits[0][0].classes
         self.digest = [part.digest for split in self.splits for part in split]
+        teachers = {features.teacher for _, features in self.splits}
+        if len(teachers) > 1:
+            raise XkdError(f"{teacher}: its splits hold features of {len(teachers)} teachers; extract them again.")
+        self.facts = {"teacher": min(teachers)} if all(teachers) else {}
         if not self.index:
             raise XkdError(f"{prepared}: no frame is left to distil from.")
 
@@ -126,9 +132,10 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
         both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
     if first():
         pool = Pool(data, settings, prepared, teacher)
-        about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)}
+        about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)} | pool.facts
         write_json(metrics, about | retrieval(*both, pool, student))
-        students.save(both[0], out, init="distilled", objective=settings["objective"], seed=seed, frames=len(pool))
+        made = {"objective": settings["objective"], "seed": seed, "frames": len(pool)} | pool.facts
+        students.save(both[0], out, init="distilled", **made)
         companion.done(resume)
     meet()
     return losses

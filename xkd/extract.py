@@ -1,17 +1,18 @@
 """Stage 2: a frozen teacher's features at the paired points and averaged over superpixels, as fp16 memory maps."""
 
-import os
+import inspect
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 
 import xkd
 from xkd.errors import XkdError
+from xkd.feature_cache import Unfinished, announce
 from xkd.files import atomic, digest, write_json
-from xkd.machine import cores
+from xkd.machine import bfloat16, cores
 from xkd.parallel import device
 from xkd.pool import pool, sample
 from xkd.prepare import open_split
@@ -40,8 +41,10 @@ def stage_teacher(settings, folder):
 
 OWN = ("source", "seed", "pairs_per_frame", "reach", "mini")
 """Keys of `params.teacher` that are this stage's and not an opened teacher's."""
-SOURCE = {"transformers": "model", "features": "root"}
-"""What a teacher calls the folder that it is opened from; a hub id instead is given as `model` itself."""
+SOURCE = {"transformers": "model", "features": "root", "resnet": "path"}
+"""What a teacher calls the folder or file that it is opened from; a hub id instead is given as `model` itself."""
+CODE = ("extract.py", "feature_cache.py", "geometry.py", "mini.py", "pool.py", "views.py", "datasets/frame.py")
+"""The modules whose change makes a half-done extraction worthless, beside the teachers and the reader."""
 
 
 def extract(teacher, data, prepared, settings, out):
@@ -52,51 +55,96 @@ def extract(teacher, data, prepared, settings, out):
     has the feature at its own pixel). A superpixel's feature is that of its own image.
     """
     names = [data["train"], *data["unlabelled"]]
-    return [_split(teacher, open_split(data, name), Prepared(prepared, name), settings, out) for name in names]
+    splits = [Split(teacher, open_split(data, name), Prepared(prepared, name), settings) for name in names]
+    announce([split.unfinished for split in splits], out)
+    return [_split(teacher, split, settings["reach"], out) for split in splits]
 
 
-def _split(teacher, dataset, prepared, settings, out):
-    chosen = [_choose(prepared, i, settings) for i in range(len(prepared))]
-    offsets = np.concatenate([[0], np.cumsum([len(c) for c in chosen])])
-    starts = np.array(
-        [prepared.superpixels(i)[0] for i in range(len(prepared))] + [prepared.superpixels(len(prepared) - 1)[1]]
-    )
+class Split:
+    """What is to be made of one split: `chosen` (the pairs kept of each frame), where each frame's rows start, and the maps."""
+
+    def __init__(self, teacher, dataset, prepared, settings):
+        self.dataset, self.prepared = dataset, prepared
+        self.chosen = [_choose(prepared, i, settings) for i in range(len(prepared))]
+        self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in self.chosen])])
+        ends = [prepared.superpixels(i) for i in range(len(prepared))]
+        self.starts = np.array([start for start, _ in ends] + [ends[-1][1]])
+        shapes = {"features": self.offsets[-1], "superpixel_features": self.starts[-1]}
+        shapes = {name: (int(rows), teacher.dim) for name, rows in shapes.items()}
+        self.unfinished = Unfinished(prepared.split, _key(teacher, dataset, prepared, settings), shapes)
+
+
+def _key(teacher, dataset, prepared, settings):
+    """Stands for the teacher, its images, the pairs, the code and what the machine computes with."""
+    given = {name: str(value) for name, value in (teacher.given or {}).items()}
+    settings = {name: settings[name] for name in ("pairs_per_frame", "seed", "reach")}
+    images = [_state(camera.path) for i in range(len(dataset)) for camera in dataset[i].cameras]
+    machine = [bfloat16(), str(device()), torch.__version__]
+    code = [Path(__file__).parent / name for name in CODE] + [Path(inspect.getfile(type(dataset)))]
+    code += sorted((Path(__file__).parent / "teachers").glob("*.py"))
+    facts = [teacher.fingerprint, teacher.resize, given, settings, prepared.split, prepared.digest, images, machine]
+    return digest(facts, *code)
+
+
+def _state(path):
+    """Name, size and time of an image, which another of that name would not share; that one is missing is told when it is read."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return str(path)
+    return [str(path), state.st_size, state.st_mtime_ns]
+
+
+def _split(teacher, split, reach, out):
+    dataset, prepared, unfinished = split.dataset, split.prepared, split.unfinished
+    chosen, offsets, starts = split.chosen, split.offsets, split.starts
     # A frame a thread: small convolutions gain little from a second thread and lose much to one that is busy elsewhere.
     torch.set_num_threads(1)
     with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(cores()) as workers:
-        shapes = {"features": (offsets[-1], teacher.dim), "superpixel_features": (starts[-1], teacher.dim)}
-        maps = {n: _map(folder / f"{n}.npy", tuple(map(int, s))) for n, s in shapes.items()}
-        point, superpixel = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
-        reach = settings["reach"]
+        maps, done = unfinished.open(), unfinished.done
         maps_of = Remembered(lambda i: feature_maps(teacher, dataset[i].cameras), 2 * (reach + cores()) + 1)
-        frames = workers.map(lambda i: _frame(maps_of, dataset, prepared, i, chosen[i], reach), range(len(prepared)))
-        for i, (features, pooled) in enumerate(progress(frames, f"teacher-{prepared.split}", len(prepared))):
-            rows, pairs = slice(offsets[i], offsets[i + 1]), prepared.pairs(i)
-            point[rows], superpixel[rows] = pairs.point[chosen[i]], pairs.superpixel[chosen[i]]
-            maps["features"][rows], maps["superpixel_features"][starts[i] : starts[i + 1]] = features, pooled
-        if not np.isfinite(maps["features"]).all():
-            raise XkdError(f"{dataset.root}: the teacher gave features that are not finite in half precision.")
-        spread = maps["features"][:: max(1, len(point) // 200_000)].astype(np.float64)
-        for name, array in {
-            "point": point,
-            "superpixel": superpixel,
-            "offsets": offsets,
-            "superpixel_offsets": starts,
-        }.items():
+        left = range(done, len(prepared))
+        made = workers.map(lambda i: _frame(maps_of, dataset, prepared, i, chosen[i], reach), left)
+        made = progress(made, f"teacher-{prepared.split}", len(left))
+        try:
+            for i, (features, pooled) in zip(left, made, strict=True):
+                maps["features"][offsets[i] : offsets[i + 1]] = features
+                maps["superpixel_features"][starts[i] : starts[i + 1]] = pooled
+                unfinished.frame(i + 1)
+        finally:
+            unfinished.keep()
+        pairs = [prepared.pairs(i) for i in range(len(prepared))]
+        arrays = {
+            name: np.concatenate([getattr(own, name)[c] for own, c in zip(pairs, chosen, strict=True)]).astype(kind)
+            for name, kind in (("point", np.int32), ("superpixel", np.int64))
+        }
+        for name, array in (arrays | {"offsets": offsets, "superpixel_offsets": starts}).items():
             np.save(folder / f"{name}.npy", array)
-        about = {"dim": teacher.dim, "mean": spread.mean(0).tolist(), "std": np.maximum(spread.std(0), 1e-3).tolist()}
-        spread = (spread - about["mean"]) / about["std"]
-        np.save(folder / "correlation.npy", spread.T @ spread / len(spread))
+        about = {"dim": teacher.dim} | _statistics(maps["features"], folder / "correlation.npy")
+        # The weights of our own lie beside the features, or follow from params.yaml.
+        about |= {} if teacher.ours else {"fingerprint": teacher.fingerprint}
+        files = sorted([*folder.iterdir(), *unfinished.paths()], key=lambda path: path.name)
+        write_json(folder / "features.json", about | {"digest": digest(*files, about)})
         del maps
-        write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
+        unfinished.move(folder)  # last: until here a killed process finds them again
         size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20
+    unfinished.forget()
     return {
         "split": prepared.split,
-        "pairs": len(point),
+        "pairs": int(offsets[-1]),
         "superpixels": int(starts[-1]),
         "dim": teacher.dim,
         "MiB": round(size),
     }
+
+
+def _statistics(features, path):
+    """Mean and deviation of each channel, over evenly chosen rows; their correlation into the file `path`."""
+    spread = features[:: max(1, len(features) // 200_000)].astype(np.float64)
+    about = {"mean": spread.mean(0).tolist(), "std": np.maximum(spread.std(0), 1e-3).tolist()}
+    spread = (spread - about["mean"]) / about["std"]
+    np.save(path, spread.T @ spread / len(spread))
+    return about
 
 
 class Remembered:
@@ -134,7 +182,10 @@ def _frame(maps_of, dataset, prepared, i, chosen, reach):
         mean, seen = over_views(maps_of, dataset, found, len(dataset[i].points))
         # Pairs that were prepared without a look at what hides them may be in no view.
         features = torch.where(seen[point][:, None] > 0, mean[point], features)
-    return features.half().numpy(), torch.cat(pooled).numpy()
+    features, pooled = features.half().numpy(), torch.cat(pooled).half().numpy()
+    if not (np.isfinite(features).all() and np.isfinite(pooled).all()):
+        raise XkdError(f"{dataset[i].id}: the teacher gave features that are not finite in half precision.")
+    return features, pooled
 
 
 def over_views(maps_of, dataset, found, count):
@@ -163,14 +214,6 @@ def _choose(prepared, i, settings):
     count = len(prepared.pairs(i).point)
     keep = min(count, settings["pairs_per_frame"])
     return np.sort(np.random.default_rng([settings["seed"], i]).choice(count, keep, replace=False))
-
-
-def _map(path, shape):
-    """A new fp16 memory map whose room on the disk is taken at once: a full disk is an error here, and would be a crash later."""
-    array = open_memmap(path, "w+", np.float16, shape)
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
 
 
 def _same_size(cameras):

@@ -132,14 +132,19 @@ def read_json(path):
 
 
 def digest(*parts):
-    """Hex SHA-256 of files (a Path: its bytes; a folder: its files' names and bytes) and of JSON values."""
+    """Hex SHA-256 of files (a Path: its bytes; a folder: its files' names and bytes) and of JSON values. No file is in memory whole."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path) and part.is_dir():
             for file in sorted(p for p in part.rglob("*") if p.is_file()):
-                total.update(str(file.relative_to(part)).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+                total.update(str(file.relative_to(part)).encode() + b"\0" + _hashed(file))
         elif isinstance(part, Path):
-            total.update(hashlib.sha256(part.read_bytes()).digest())
+            total.update(_hashed(part))
         else:
             total.update(json.dumps(part, sort_keys=True).encode() + b"\0")
     return total.hexdigest()
+
+
+def _hashed(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -187,12 +187,17 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     check_labelled(validation)
     with companion.beside(ahead(train_set, own, init_path, student, settings, fraction, init, seed)):
         network, losses, resume = train(train_set, frames, init_path, student, settings, lr, seed, label)
-    objective = read_json(init_path / "network.json")["facts"]["objective"]
-    about = {"fraction": fraction, "init": init, "seed": seed, "lr": lr, "objective": objective, "steps": len(losses)}
+    about = {"fraction": fraction, "init": init, "seed": seed, "lr": lr} | origin(init_path) | {"steps": len(losses)}
     result = keep(network, train_set, frames, validation, about, data["kind"], settings["shown"], out, metrics)
     if first():
         companion.done(resume)
     return result, losses
+
+
+def origin(init):
+    """What metrics repeat of the student in folder `init`: its objective and, where its teacher came trained, the SHA-256 of that."""
+    facts = read_json(init / "network.json")["facts"]
+    return {name: facts[name] for name in ("objective", "teacher") if name in facts}
 
 
 def chosen(train_set, own, fraction, seed, kind):

@@ -102,7 +102,8 @@ def matching(scenes, patterns):
 class TeacherFeatures:
     """One split of `out/teacher`: frozen image features at the points and per superpixel, standardised per channel.
 
-    Standardised: the common mean of all features says nothing about a point, and would make every cosine close to 1.
+    Standardised: the common mean of all features says nothing about a point, and would make every cosine close to 1. `teacher`: the
+    SHA-256 of the network that they are of, None for one that the pipeline trained itself.
     """
 
     def __init__(self, path, split, reference=None):
@@ -110,6 +111,7 @@ class TeacherFeatures:
         self.path, self._reference = Path(path) / split, Path(path) / (reference or split)
         about, scale = read_json(self.path / "features.json"), read_json(self._reference / "features.json")
         self.dim, self.digest = about["dim"], about["digest"] + scale["digest"]
+        self.teacher = about.get("fingerprint")
         self.mean, self.scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
         names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")
         self._maps = {name: _array(self.path / f"{name}.npy") for name in names}

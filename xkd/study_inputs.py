@@ -108,7 +108,7 @@ def another(params, variant, own, folder):
 
 def shuffled(features, out, seed):
     """A split of out/teacher in which every frame has the features of another one, drawn with `seed`: pairs that say nothing."""
-    about = read_json(features / "features.json")
+    about = {name: value for name, value in read_json(features / "features.json").items() if name != "digest"}
     arrays = {file.stem: np.load(file, "r") for file in features.glob("*.npy")}
     with atomic(out, folder=True) as folder:
         for offsets, values in (("offsets", "features"), ("superpixel_offsets", "superpixel_features")):

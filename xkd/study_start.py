@@ -119,8 +119,9 @@ def initial(params, cell, out):
         network, heads, losses, resume = xmodel.pretrain(*arguments, params, place.views, label)
         fused.save_fusion(heads.fusion, path)
         pool = distill.Pool(data, settings, found.prepared, found.teacher)
-        write_json(aligned(path), {"loss": distill.ends(losses)} | retrieval(network, heads.pixel, pool, student))
-        students.save(network, path, init=name, objective=name, seed=seed)
+        about = {"loss": distill.ends(losses)} | pool.facts
+        write_json(aligned(path), about | retrieval(network, heads.pixel, pool, student))
+        students.save(network, path, init=name, objective=name, seed=seed, **pool.facts)
         resume.unlink(missing_ok=True)
     else:
         distill.distill(*arguments, path, aligned(path), label)

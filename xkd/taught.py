@@ -1,7 +1,6 @@
 """Stage 4b, one cell of `xmodel`: (fraction, seed) -> a LiDAR-only network, from labels and the pseudo-labels of one that sees images."""
 
 from xkd import companion, finetune, params, unlabelled
-from xkd.files import read_json
 from xkd.parallel import first
 
 NAME = "xmodel"
@@ -25,7 +24,8 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
         )
     about = {"fraction": fraction, "init": NAME, "seed": seed, "lr": lr, "objective": NAME, "steps": len(losses)}
     pseudo = [len(some) for _, some in place.predicted(frames, sections["mixing"]["frames"])]
-    about |= {"start": read_json(init_path / "network.json")["facts"]["objective"]}
+    start = finetune.origin(init_path)
+    about |= {"start": start.pop("objective")} | start
     about |= {"fused_steps": len(fused), "pseudo_labelled_frames": sum(pseudo)}
     result = finetune.keep(
         network, train_set, frames, validation, about, place.data["kind"], settings["shown"], out, metrics

@@ -2,6 +2,7 @@
 
 `teacher(images)`: (B, 3, H, W) float RGB 0..1 -> (B, dim, h, w), cells about `stride` pixels apart. The map covers the
 image whole, so `xkd.pool` needs the image's size and nothing else. Stages call `teacher.dense(cameras)`.
+`teacher.fingerprint`: the SHA-256 of its weights. What is supported: `python -m xkd teachers`.
 """
 
 import inspect
@@ -32,4 +33,6 @@ def open_teacher(params):
     for key, argument in accepted.items():
         if argument.default is inspect.Parameter.empty and params.get(key) is None:
             raise XkdError(f"teacher {name!r} needs the parameter {key!r}.")
-    return opened(**params)
+    teacher = opened(**params)
+    teacher.given = {"name": name} | params
+    return teacher

@@ -1,5 +1,6 @@
 """Dense features that were computed elsewhere, as a teacher."""
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 import xkd
 from xkd.errors import XkdError
+from xkd.files import digest
 from xkd.teachers.base import Teacher, stack
 
 
@@ -22,6 +24,11 @@ class Features(Teacher):
         if first is None:
             raise XkdError(f"{self.root}: no .npy feature map in this folder.")
         self.dim = len(self._read(first))
+
+    @cached_property
+    def fingerprint(self):
+        """Hex SHA-256 of the maps' names and bytes: all of them are read."""
+        return digest(self.root)
 
     def look(self, images):
         raise XkdError(f"{self.root}: features on disk are found by an image's path; use dense(cameras).")

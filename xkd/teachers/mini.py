@@ -14,6 +14,8 @@ class Segmenter(Teacher):
     Products in bfloat16 where the processor has them, as in its training.
     """
 
+    ours = True
+
     def __init__(self, network):
         super().__init__()
         self.network, self.dim, self.stride = network, network.dim, network.stride
