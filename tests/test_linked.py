@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import browser
@@ -225,6 +226,19 @@ def test_a_click_on_an_image_shows_everywhere(page, dataset, scene):
     picture = page.screenshot(page.folder / "page.png")
     colours = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
     assert len(np.unique(colours, axis=0)) > 1000
+
+
+def test_a_point_hidden_from_an_image_is_not_shown_in_it(page, dataset):
+    rows = kept(dataset, 1)
+    found = views(linked.Together(dataset, 1, 1, 1500, None), 1, only=rows)
+    shown = np.bincount(found.point, minlength=len(dataset[1].points))[rows]
+    into = np.zeros(len(rows), int)
+    for i in range(3):
+        for camera in dataset[i].cameras:
+            into += project(dataset[1].points[rows], replace(camera, T_world_lidar=dataset.pose(1)))[2]
+    target = int(np.flatnonzero((shown < into) & (shown > 0))[0])
+    page.run(f"show(1), pickPoint({target})")
+    assert page.run("document.querySelectorAll('#views canvas').length") == shown[target]
 
 
 def looked(scene, i, key):

@@ -58,7 +58,7 @@ function drawViews() {
   frames.forEach((other, n) => other.cameras.forEach((camera, k) => {
     let [row, column, depth] = [pick.row, pick.column, null];
     if (p) {
-      
+      if (!(from.seen[n].values[pick.point] & (1 << k))) return;
       if (!project(camera, into(camera, pick.frame), p[0], p[1], p[2])) return;
       [row, column, depth] = place;
     } else if (n !== pick.frame || k !== pick.camera) return;
