@@ -107,7 +107,7 @@ def test_cosines_survive_being_kept_in_bytes():
     compact = shades.Compact(values)
     kept = compact(values).astype(np.float64)
     assert kept.shape == (500, 32) and compact.share == pytest.approx(1)
-    assert compact.name("it") == "it (60 channels, 32 directions hold 100%)"
+    assert compact.name("it") == "it (60 channels, 32 directions hold 100 %)"
     centred = values - values.mean(0)
     for rows in (centred, kept):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
