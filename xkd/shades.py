@@ -45,7 +45,8 @@ class Compact:
     def name(self, name):
         """The network's name for people, with what is kept of its features."""
         count, kept = self.axes.shape
-        return f"{name} ({count} channels" + (f", {kept} directions hold {100 * self.share:.0f} %)" if kept < count else ")")
+        part = f", {kept} directions hold {100 * self.share:.0f} %" if kept < count else ""
+        return f"{name} ({count} channels{part})"
 
 
 def maps_of(teacher, cameras, images):
