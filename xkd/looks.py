@@ -21,18 +21,23 @@ TINY = 60
 def open_frames(root=None, kind=None, split=None):
     """The data set in `root` (its kind found out where none is given), and the folder of the networks that were trained on it, or None.
 
-    Without a root: the pipeline's own validation frames. Where the default data were not made yet, tiny ones are, with tiny networks.
+    Without a root: the pipeline's own validation frames, or the tiny ones where the default data were not made yet. The tiny data,
+    `out/smoke/data/nuscenes`, are made with tiny networks where they are missing.
     """
     from xkd import check, smoke
 
-    data, out = params.profile()["data"], xkd.ROOT / "out"
-    if root is not None and xkd.ROOT / root != xkd.ROOT / data["root"]:
-        return check.opened(xkd.ROOT / root, kind, split), None
-    if data["root"] == "data/nuscenes" and not (xkd.ROOT / data["root"]).exists():
+    own, tiny = params.profile()["data"], params.profile("smoke")["data"]
+    root = xkd.ROOT / (own["root"] if root is None else root)
+    if root == xkd.ROOT / "data/nuscenes" and not root.exists():
+        root = xkd.ROOT / tiny["root"]
+    if root == xkd.ROOT / tiny["root"]:
         smoke.until("teacher", "out/smoke")
-        data, out = params.profile("smoke")["data"], out / "smoke"
-        _tiny_student(out)
-    return xkd.open_dataset(data["kind"], xkd.ROOT / data["root"], split or data["validation"], **data["options"]), out
+        _tiny_student(xkd.ROOT / "out" / "smoke")
+    known = {xkd.ROOT / own["root"]: (own, xkd.ROOT / "out"), xkd.ROOT / tiny["root"]: (tiny, xkd.ROOT / "out/smoke")}
+    if root not in known:
+        return check.opened(root, kind, split), None
+    data, out = known[root]
+    return xkd.open_dataset(data["kind"], root, split or data["validation"], **data["options"]), out
 
 
 def _tiny_student(out):
