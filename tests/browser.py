@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless=new --no-sandbox --remote-debugging-pipe --enable-unsafe-swiftshader --hide-scrollbars --disable-gpu-sandbox "
@@ -18,6 +20,12 @@ FLAGS = (
 def program():
     """The Chromium of this machine, $CHROMIUM first; None where there is none."""
     return next(filter(None, (shutil.which(name) for name in (os.environ.get("CHROMIUM", ""), *NAMES))), None)
+
+
+def needed():
+    """Skips the test where there is no Chromium."""
+    if program() is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or name one in $CHROMIUM")
 
 
 class Browser:

@@ -58,12 +58,14 @@ function drawNudged() {
 
 function drawCurves() {
   const { nudge, camera: name } = looks.state, first = looks.first[name], traces = [], keys = ["turn", "shift", "time"];
-  const now = scoreOf(name, nudge).score, dashes = ["solid", "dash", "dot"];
+  // A scan without edges in the image has no score; Plotly leaves out null, and stumbles over NaN.
+  const of = nudge => { const found = scoreOf(name, nudge); return found.edges ? found.score : null; };
+  const now = of(nudge), dashes = ["solid", "dash", "dot"];
   for (const { key, k = 0, most } of SLIDERS.filter(slider => !slider.input.disabled)) {
     const changed = v => ({ ...nudge, [key]: key === "time" ? v : nudge[key].map((w, n) => n === k ? v : w) });
     const x = Array.from({ length: CURVE }, (_, i) => most * (2 * i / (CURVE - 1) - 1));
     const panel = keys.indexOf(key), axes = panel ? { xaxis: `x${panel + 1}`, yaxis: `y${panel + 1}` } : {};
-    const line = { color: looks.scene.axes[k], dash: dashes[k] }, y = x.map(v => scoreOf(name, changed(v)).score);
+    const line = { color: looks.scene.axes[k], dash: dashes[k] }, y = x.map(v => of(changed(v)));
     traces.push({ ...axes, x, y, mode: "lines", line, name: "xyz"[k], showlegend: panel === 0 });
     const at = key === "time" ? nudge.time : nudge[key][k], marker = { size: 9, color: line.color };
     traces.push({ ...axes, x: [at], y: [now], mode: "markers", marker, showlegend: false, hoverinfo: "skip" });
@@ -73,7 +75,7 @@ function drawCurves() {
   const layout = {
     margin: { l: 60, r: 10, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: 3, pattern: "independent" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: "about or along the camera's axis" } },
-    shapes: keys.map((_, k) => ({
+    shapes: !first.edges ? [] : keys.map((_, k) => ({
       type: "rect", xref: k ? `x${k + 1} domain` : "x domain", yref: k ? `y${k + 1}` : "y", x0: 0, x1: 1, line: { width: 0 },
       y0: first.score - error, y1: first.score + error, fillcolor: "#d9d9d9", opacity: 0.5, layer: "below",
     })),

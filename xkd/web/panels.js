@@ -29,13 +29,15 @@ function drawCloud() {
   } else {
     const { reach } = looks.scene, line = { color: "#000000", width: 3 };
     const range = low => ({ range: [-low, low], nticks: 6 });
+    // From so far away that the axes stay in a narrow picture too.
+    const away = 1.15 * Math.max(1, 1.3 * cloud.clientHeight / cloud.clientWidth);
     const layout = {
       margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "kept", font: { size: 12, color: "#222222" },
       scene: {
         xaxis: { title: { text: "x, forward (m)" }, ...range(reach) }, yaxis: { title: { text: "y, left (m)" }, ...range(reach) },
         zaxis: { title: { text: "z (m)" }, range: [-5, 10], nticks: 3 },
         aspectmode: "manual", aspectratio: { x: 1, y: 1, z: 7.5 / reach },
-        camera: { eye: { x: -1.05, y: 0.3, z: 0.75 }, center: { x: 0, y: 0, z: -0.15 } },
+        camera: { eye: { x: -1.05 * away, y: 0.3 * away, z: 0.75 * away }, center: { x: 0, y: 0, z: -0.2 } },
       },
     };
     const own = { type: "scatter3d", mode: "markers", hoverinfo: "none" };
