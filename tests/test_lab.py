@@ -50,6 +50,7 @@ def jupyterlab(folder):
 def notebook(tmp_path, monkeypatch):
     """As it is saved after it ran: signed, with the page in an output."""
     for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR"):
+        (tmp_path / name).mkdir()
         monkeypatch.setenv(f"JUPYTER_{name}", str(tmp_path / name))
     (tmp_path / "notebooks").mkdir()
     scene = linked.scene(Wall(tmp_path), 1, (Stripes(), "stripes"), most=1500, superpixels=0)

@@ -58,7 +58,14 @@ function drawNudged() {
 
 function drawCurves() {
   const { nudge, camera: name } = looks.state, first = looks.first[name], traces = [], keys = ["turn", "shift", "time"];
-  // A scan without edges in the image has no score; Plotly leaves out null, and stumbles over NaN.
+  const place = $("curves");
+  if (!first.edges) {
+    Plotly.purge(place);
+    place.textContent = `No edge of the scan lies in ${name}: it has no score.`;
+    return;
+  }
+  if (!place.data) place.replaceChildren();
+  // Plotly leaves out null, and stumbles over NaN.
   const of = nudge => { const found = scoreOf(name, nudge); return found.edges ? found.score : null; };
   const now = of(nudge), dashes = ["solid", "dash", "dot"];
   for (const { key, k = 0, most } of SLIDERS.filter(slider => !slider.input.disabled)) {
@@ -75,7 +82,7 @@ function drawCurves() {
   const layout = {
     margin: { l: 60, r: 10, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: 3, pattern: "independent" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: "about or along the camera's axis" } },
-    shapes: !first.edges ? [] : keys.map((_, k) => ({
+    shapes: keys.map((_, k) => ({
       type: "rect", xref: k ? `x${k + 1} domain` : "x domain", yref: k ? `y${k + 1}` : "y", x0: 0, x1: 1, line: { width: 0 },
       y0: first.score - error, y1: first.score + error, fillcolor: "#d9d9d9", opacity: 0.5, layer: "below",
     })),
@@ -84,5 +91,5 @@ function drawCurves() {
     layout[`xaxis${k ? k + 1 : ""}`] = { ...base, title: { text } };
     layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}` } };
   });
-  Plotly.react($("curves"), traces, layout, { displaylogo: false, responsive: true });
+  Plotly.react(place, traces, layout, { displaylogo: false, responsive: true });
 }
