@@ -144,6 +144,8 @@ def test_a_baseline_that_is_not_converged_is_called_so(built):
     assert "NOT converged at 100 %:" in " ".join(words.tuning_text({"setting": {"tuning": just}}))
     near = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.4, "seeds": 3}}}
     assert "is converged" in " ".join(words.tuning_text({"setting": {"tuning": near}}))
+    said = " ".join(words.tuning_text({"setting": {"tuning": near}, "fractions": [0.25, 1]}))
+    assert "At 100 % the baseline is converged" in said and "At 25 % the check was not run" in said
     past = {"miou": 60.0, "miou_double": 59.0, "steps": 900, "seeds": 3, "differences": [-2.0, -1.0, 0.0]}
     unknown = " ".join(words.tuning_text({"setting": {"tuning": {"tuning_frames": 80}}}))
     assert "was not checked" in unknown and "was not checked" not in " ".join(

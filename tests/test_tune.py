@@ -3,6 +3,7 @@
 import pytest
 
 from xkd import tune
+from xkd.files import read_json
 
 
 def scored(best, asked):
@@ -49,5 +50,23 @@ def test_the_check_compares_each_seed_with_itself(monkeypatch):
         }
 
     monkeypatch.setattr(tune, "scores", scores)
-    row = tune.convergence({"sweep": {"fractions": [0.25]}}, 0.01)["0.25"]
+    row = tune.convergence({}, 0.01, 0.25)
     assert row == {"steps": 7, "miou": 100.5, "miou_double": 100.7, "seeds": 2, "differences": [0.1, 0.3]}
+
+
+def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path):
+    params = {"data": {"tuning": ["s"]}, "sweep": {"fractions": [1, 0.1]}}
+    (tmp_path / "views").mkdir()
+    monkeypatch.setattr(tune, "OUT", tmp_path)
+    monkeypatch.setattr(tune, "tuned", lambda params: {})
+
+    def convergence(params, rate, fraction):
+        if fraction == 1:
+            raise KeyboardInterrupt
+        return {"miou": rate}
+
+    monkeypatch.setattr(tune, "convergence", convergence)
+    old = {"sections": {}, "lr": {"scratch": 0.5}, "convergence": {"0.1": {"miou": 1}, "1": {"miou": 1}}}
+    with pytest.raises(KeyboardInterrupt):
+        tune.tune(params, tmp_path / "tuning.json", old)
+    assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.1": {"miou": 0.5}}

@@ -3,8 +3,8 @@ docs/tuning.json.
 
 All rows get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
 training split that nothing is trained on. The best mean wins; a winner at the edge of the rates extends them. The file is
-written then, and again when scratch was trained with its own rate for the pipeline's steps and for twice as many. Validation
-streets are not opened.
+written then, and again after each fraction at which scratch was trained with its own rate for the pipeline's steps and for twice as
+many. Validation streets are not opened.
 """
 
 import argparse
@@ -130,22 +130,14 @@ def search(params, names):
         rates = [min(rates) / ratio] * lower + rates + [max(rates) * ratio] * upper
 
 
-def convergence(params, rate):
-    """{fraction: steps, mIoU and mIoU after twice the steps (means), their difference a seed} of scratch at its own rate."""
-    fractions = params["sweep"]["fractions"]
-    jobs = [("scratch", f, s, rate, factor) for f in fractions for s in SEEDS for factor in (1, 2)]
-    found = {(f, s, factor): row for (_, f, s, _, factor), row in scores(params, jobs).items()}
-    rows = {}
-    for f in fractions:
-        once, twice = ([found[f, s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
-        row = {
-            "steps": found[f, SEEDS[0], 1]["steps"],
-            "miou": float(np.mean(once)),
-            "miou_double": float(np.mean(twice)),
-        }
-        rows[f"{f:g}"] = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
-        rows[f"{f:g}"]["differences"] = [round(b - a, 3) for a, b in zip(once, twice, strict=True)]
-    return rows
+def convergence(params, rate, fraction):
+    """Steps, mIoU and mIoU after twice the steps (means), their difference a seed: of scratch at its own rate, at one fraction."""
+    jobs = [("scratch", fraction, s, rate, factor) for s in SEEDS for factor in (1, 2)]
+    found = {(s, factor): row for (_, _, s, _, factor), row in scores(params, jobs).items()}
+    once, twice = ([found[s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
+    row = {"steps": found[SEEDS[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
+    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
+    return row | {"differences": [round(b - a, 3) for a, b in zip(once, twice, strict=True)]}
 
 
 def main(arguments=None):
@@ -169,8 +161,8 @@ def main(arguments=None):
 
 
 def tune(params, out, result=None):
-    """Writes the file `out` after the search and again after the check, and returns what is in it; `result`: a search's, which is
-    then not made again. Errors: a search that was made with other parameters."""
+    """Writes the file `out` after the search and after each fraction of the check, and returns what is in it; `result`: a search's,
+    which is then not made again. Errors: a search that was made with other parameters."""
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
     if not (OUT / "views").is_dir():
@@ -184,8 +176,10 @@ def tune(params, out, result=None):
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": convergence(params, result["lr"]["scratch"]), "check_seeds": list(SEEDS)}
-    write_json(out, result)
+    result |= {"convergence": {}, "check_seeds": list(SEEDS)}
+    for fraction in sorted(params["sweep"]["fractions"]):
+        result["convergence"][f"{fraction:g}"] = convergence(params, result["lr"]["scratch"], fraction)
+        write_json(out, result)
     return result
 
 

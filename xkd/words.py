@@ -206,6 +206,7 @@ def tuning_text(summary):
         changes = {share(float(f)): row["miou_double"] - row["miou"] for f, row in rows}
         gains = [name for name, change in changes.items() if change >= CONVERGED]
         losses = [name for name, change in changes.items() if change <= -CONVERGED]
+        left = [share(f) for f in summary.get("fractions", ()) if f"{f:g}" not in convergence]
         if gains:
             sentences.append(
                 f"The baseline is NOT converged at {', '.join(gains)}: twice the steps gain {CONVERGED} points or more, so the "
@@ -214,9 +215,15 @@ def tuning_text(summary):
         elif not losses:
             sentences.append(
                 f"The baseline is converged: twice the steps change less than {CONVERGED} points everywhere."
+                if not left
+                else f"At {', '.join(changes)} the baseline is converged: twice the steps change less than {CONVERGED} points."
             )
         if losses:
             sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
+        if left:
+            sentences.append(
+                f"At {', '.join(left)} the check was not run: part of the differences may be a head start."
+            )
     else:
         sentences.append(
             "Whether the baseline is converged was not checked: part of the differences may be a head start that longer "
