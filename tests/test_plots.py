@@ -1,15 +1,13 @@
 """Figures show the numbers they were given, in the colours they should have, at a size that can be read."""
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from xkd import XkdError, figures, looks, palette, plots, report, scene_plots
-from xkd.geometry import Pairs
+from xkd import figures, palette, plots, report
 from xkd.made_cells import made_cells
 from xkd.summary import summarise
 
@@ -130,132 +128,3 @@ def test_pictures_are_readable_at_the_width_of_a_readme_and_the_same_every_time(
     assert {tuple(cells.colours[k].tolist()) for k in seen if k >= 0} <= rgb  # in the legend at least, as they are
     again = figures.png(figures.curve(summary))
     assert again == figures.png(figures.curve(summary)) and Image.open(io.BytesIO(again)).format == "PNG"
-
-
-# One frame shown well
-
-
-@pytest.fixture
-def frame():
-    """Three points; two 4 x 6 images: point 0 in both, point 1 in the second, point 2 in none."""
-    cameras = [SimpleNamespace(name=name, size=(4, 6)) for name in ("left", "right")]
-    points = np.array([[5, 1, 0], [6, -1, 0], [-3, 0, 0]], np.float32)
-    return SimpleNamespace(id="f", points=points, labels=np.array([0, 1, -1]), cameras=cameras)
-
-
-@pytest.fixture
-def pairs():
-    pixel = np.array([[1, 5], [1, 0], [3, 2]], np.int16)
-    return Pairs(np.array([0, 0, 1], np.int32), np.array([0, 1, 1], np.int16), pixel, np.array([5, 5, 6], np.float32))
-
-
-@pytest.fixture
-def images():
-    left, right = np.zeros((2, 4, 6, 3), np.uint8)
-    left[1, 5], right[1, 0], right[3, 2] = (100, 0, 0), (200, 0, 50), (7, 8, 9)
-    return [left, right]
-
-
-def test_points_take_the_mean_colour_of_the_images_that_see_them(frame, pairs, images):
-    assert looks.overlap(frame, pairs).tolist() == [2, 1, 0]
-    assert looks.image_colours(frame, pairs, images).tolist() == [[150, 0, 25], [7, 8, 9], [200, 200, 200]]
-
-
-def test_similarity_by_hand(frame, pairs):
-    import torch
-
-    values = np.array([[1, 0], [0, 2], [-3, 0]], np.float32)
-    maps = [torch.zeros(2, 4, 6), torch.tensor([3.0, 0.0])[:, None, None].expand(2, 4, 6)]
-    # the query lies along the first axis; point 0 has a cosine of 1 in one image, 0 in the other, and takes the better
-    found = looks.similarity(frame, pairs, values, maps, 1, (2, 2))
-    assert found == pytest.approx([1, -1, np.nan], nan_ok=True)
-    with pytest.raises(XkdError, match=r"pixel \(4, 0\) lies outside right, 4 x 6"):
-        looks.similarity(frame, pairs, values, maps, 1, (4, 0))
-
-
-def test_features_are_read_at_the_pixels(frame, pairs, images):
-    import torch
-
-    class Columns:
-        def dense(self, cameras, images):
-            return torch.arange(6.0).expand(len(cameras), 1, 4, 6)
-
-    values, _ = looks.features(frame, pairs, images, Columns())
-    assert values[:, 0] == pytest.approx(np.array([5, 0, 2]) - 7 / 3)
-
-
-def test_features_come_from_the_maps_that_are_named(tmp_path):
-    np.save(tmp_path / "one.npy", np.ones((5, 2, 3), np.float32))
-    source, name = looks.teacher(tmp_path / "nothing", tmp_path)
-    assert source.dim == 5 and name == f"the maps in {tmp_path}"
-    assert looks.teacher(tmp_path / "nothing")[1] == looks.Texture.name
-    with pytest.raises(XkdError, match="no .npy feature map"):
-        looks.teacher(tmp_path, tmp_path / "nowhere")
-
-
-def test_texture_stands_in_for_a_teacher():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 255, (2, 40, 60, 3)).astype(np.uint8)
-    maps = looks.Texture().dense([None, None], images).numpy()
-    assert maps.shape == (2, looks.Texture.dim, 10, 15)
-    assert maps.mean((0, 2, 3)) == pytest.approx(0, abs=1e-5) and maps.std((0, 2, 3)) == pytest.approx(1, abs=1e-4)
-
-
-def test_thinning_out_is_said():
-    assert looks.decimate(5, 10)[0].tolist() == [0, 1, 2, 3, 4]
-    kept, words = looks.decimate(120_001, 4)
-    assert kept.tolist() == [0, 40000, 80000, 120000] and words == "4 of 120,001 points"
-
-
-def test_places_are_picked_from_the_labels_or_given(frame, pairs):
-    assert looks.picks(frame, pairs, ["road", "car"]) == [("road", 1, (1, 0)), ("car", 1, (3, 2))]
-    assert looks.picks(frame, pairs, ["road", "car"], ["left", 2, 3])[0][1:] == (0, (2, 3))
-    with pytest.raises(XkdError, match="'back' is no camera of frame f; it has left, right"):
-        looks.picks(frame, pairs, ["road", "car"], ["back", 2, 3])
-    frame.labels = None
-    assert [name for name, *_ in looks.picks(frame, pairs, [])] == ["near", "middle", "far"]
-
-
-def test_points_lie_on_their_pixels_in_every_mode(frame, pairs, images):
-    segments = [np.arange(24).reshape(4, 6) // 12] * 2
-    colours = np.array([[255, 0, 0], [0, 0, 255]])
-    figure = scene_plots.cameras(frame, pairs, images, segments, ["road", "car"], colours)
-    right = [trace for trace in figure.data if trace.type == "scatter" and trace.x is not None and len(trace.x) == 2]
-    assert len(right) == 4
-    assert all(trace.x.tolist() == [0, 2] and trace.y.tolist() == [1, 3] for trace in right)
-    by_label, shared = right[1], right[3]
-    assert list(by_label.marker.color) == ["#ff0000", "#0000ff"] and list(by_label.hovertext) == ["road", "car"]
-    assert list(shared.marker.color) == [scene_plots.SHARED[2], scene_plots.SHARED[1]]
-    assert [button.label for button in figure.layout.updatemenus[0].buttons] == [
-        "depth",
-        "label",
-        "superpixel",
-        "cameras in common",
-    ]
-    assert figure.layout.annotations[1].text == "right: 2 points"
-    # rows count downwards
-    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
-    frame.labels = None
-    assert len(scene_plots.cameras(frame, pairs, images, segments, [], []).layout.updatemenus[0].buttons) == 3
-
-
-def test_a_wide_image_is_shrunk_and_stays_on_its_pixels():
-    trace = scene_plots.picture(np.zeros((40, 1300, 3), np.uint8))
-    # three pixels become one, centred on the middle one
-    assert (trace.dx, trace.x0) == (3, 1) and trace.source.startswith("data:image/jpeg;base64,")
-
-
-def test_the_scan_in_3d_offers_each_colouring(frame, pairs, images):
-    colourings = {"image colour": looks.image_colours(frame, pairs, images), "label": np.zeros((3, 3), np.uint8)}
-    figure = scene_plots.scan(frame, colourings, most=2)
-    assert [trace.visible for trace in figure.data] == [True, False]
-    assert (
-        list(figure.data[0].marker.color) == ["#960019", "#c8c8c8"] and figure.layout.title.text == "f: 2 of 3 points"
-    )
-
-
-def test_unseen_points_are_grey_and_not_alike(frame, pairs, images):
-    figure = scene_plots.similar(frame, pairs, images[1], [("road", (1, 0), np.array([1.0, -0.5, np.nan]))])
-    _, ring, unseen, known = figure.data
-    assert (ring.x[0], ring.y[0]) == (0, 1) and unseen.x.tolist() == [-3] and known.x.tolist() == [5, 6]
-    assert known.marker.color == pytest.approx([1, -0.5]) and unseen.marker.color == palette.IGNORED

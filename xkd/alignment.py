@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
 
-from xkd.geometry import project
+from xkd.geometry import invert, project
 
 NEIGHBOURS = 8
 JUMP = {"absolute": 0.5, "relative": 0.1}
@@ -48,11 +49,31 @@ def image_edges(image):
 def nudged(camera, turn=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0)):
     """The camera turned about its own axes (x right, y down, z forward) by the rotation vector `turn` (radians) and shifted along them by
     `shift` (metres)."""
-    from scipy.spatial.transform import Rotation
-
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = Rotation.from_rotvec(turn).as_matrix(), shift
     return replace(camera, T_rig_cam=camera.T_rig_cam @ T)
+
+
+def motion(cameras):
+    """How the rig moves: {"speed": (3,) m/s, "turn": (3,) rad/s, a rotation vector}, in its own axes, the mean from the first to the last
+    of the `cameras`' images; None where these have no times, or one."""
+    stamped = {camera.timestamp: camera.T_world_rig for camera in cameras if camera.timestamp is not None}
+    if len(stamped) < 2:
+        return None
+    first, last = min(stamped), max(stamped)
+    moved, seconds = invert(stamped[first]) @ stamped[last], (last - first) / 1e6
+    turn = Rotation.from_matrix(moved[:3, :3]).as_rotvec()
+    # Along an arc the way lies in the axes of the middle.
+    way = Rotation.from_rotvec(-turn / 2).apply(moved[:3, 3])
+    return {"speed": (way / seconds).tolist(), "turn": (turn / seconds).tolist()}
+
+
+def later(camera, rig, seconds):
+    """The camera as if its image had been taken so many seconds later, by a rig that moves as `motion` says."""
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_rotvec(np.multiply(rig["turn"], seconds)).as_matrix()
+    T[:3, 3] = np.multiply(rig["speed"], seconds)
+    return replace(camera, T_world_rig=camera.T_world_rig @ T)
 
 
 def score(points, edges, camera, strength):

@@ -1,46 +1,55 @@
-"""What a frame's images say about its points: colours, cameras in common, features, and how alike two places look."""
+"""A frame, and the networks that belong to it, opened for looking; `python -m xkd.looks OUT.html` writes its linked views."""
+
+import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 import xkd
+from xkd import params
 from xkd.errors import XkdError
-from xkd.palette import IGNORED
+from xkd.palette import IGNORED, NAMED, styles
+
+SHOWN_AT = 12.0
+"""Metres: near enough to be large in images, far enough to lie inside them."""
+TINY = 60
+"""Steps of the student that is distilled on the tiny data: enough to see that something changes."""
 
 
-def open_frames(kind, root, split):
-    """The data set at `root` (relative: in the checkout). Where the default data was not made yet, a tiny set is, in
-    seconds."""
-    path = xkd.ROOT / root
-    if root == "data/nuscenes" and not path.exists():
-        from xkd import smoke
+def open_frames(root=None, kind=None, split=None):
+    """The data set in `root` (its kind found out where none is given), and the folder of the networks that were trained on it, or None.
 
-        smoke.until("data", "out/smoke")
-        path = xkd.ROOT / "out" / "smoke" / "data" / "nuscenes"
-    return xkd.open_dataset(kind, path, split)
+    Without a root: the pipeline's own validation frames, or the tiny ones where the default data were not made yet. The tiny data,
+    `out/smoke/data/nuscenes`, are made with tiny networks where they are missing.
+    """
+    from xkd import check, smoke
+
+    own, tiny = params.profile()["data"], params.profile("smoke")["data"]
+    root = xkd.ROOT / (own["root"] if root is None else root)
+    if root == xkd.ROOT / "data/nuscenes" and not root.exists():
+        root = xkd.ROOT / tiny["root"]
+    if root == xkd.ROOT / tiny["root"]:
+        smoke.until("teacher", "out/smoke")
+        _tiny_student(xkd.ROOT / "out" / "smoke")
+    known = {xkd.ROOT / own["root"]: (own, xkd.ROOT / "out"), xkd.ROOT / tiny["root"]: (tiny, xkd.ROOT / "out/smoke")}
+    if root not in known:
+        return check.opened(root, kind, split), None
+    data, out = known[root]
+    return xkd.open_dataset(data["kind"], root, split or data["validation"], **data["options"]), out
 
 
-def decimate(count, most):
-    """Indices of at most `most` of `count` things, evenly spread, and the honest words for it."""
-    kept = np.linspace(0, count - 1, min(most, count)).astype(np.int64)
-    return kept, f"{count:,} points" if count <= most else f"{most:,} of {count:,} points"
+def _tiny_student(out):
+    """Distils on the tiny data, into a folder of its own: `init` is the stages'."""
+    from xkd.distill import distill
 
-
-def overlap(frame, pairs):
-    """(N,) in how many images each point is seen."""
-    return np.bincount(pairs.point, minlength=len(frame.points))
-
-
-def image_colours(frame, pairs, images):
-    """(N, 3) uint8: the mean image colour of each point over the cameras that see it; light grey where none does."""
-    total, count = np.zeros((len(frame.points), 3)), overlap(frame, pairs)
-    for k, image in enumerate(images):
-        here = pairs.camera == k
-        rows, columns = pairs.pixel[here].T
-        np.add.at(total, pairs.point[here], image[rows, columns].astype(np.float64))
-    colours = np.round(total / np.maximum(count, 1)[:, None]).astype(np.uint8)
-    colours[count == 0] = int(IGNORED[1:3], 16)
-    return colours
+    path = out / "looks" / "distilled-0"
+    if not path.exists():
+        small = params.profile("smoke")
+        settings = small["distill"] | {"steps": TINY}
+        written = (path, path.with_suffix(".json"))
+        distill(small["data"], small["student"], settings, 0, out / "prepared", out / "teacher", *written)
 
 
 class Texture:
@@ -71,124 +80,154 @@ class Texture:
         return np.stack(channels)[:, ::4, ::4]
 
 
-def teacher(folder, maps=None):
-    """What features come from, and its name for people: the folder `maps` of feature maps if one is named, else the teacher
-    trained by the pipeline, in `folder`/mini, or `Texture` where there is none."""
+def teacher(out, maps=None):
+    """What image features come from, and its name for people: the folder `maps` of feature maps if one is named; else the teacher of the
+    pipeline whose results are in `out`; or `Texture` where there is none."""
+    from xkd.extract import stage_teacher
     from xkd.teachers import open_teacher
 
+    settings = params.profile()["teacher"]
     if maps is not None:
-        return open_teacher({"name": "features", "root": maps}), f"the maps in {maps}"
-    if (folder / "mini").is_dir():
-        return open_teacher({"name": "mini", "path": str(folder / "mini")}), f"the mini teacher in {_short(folder)}"
+        return open_teacher({"name": "features", "root": str(maps)}), f"maps of {_short(Path(maps))}"
+    if out is not None and (out / "teacher" / "mini").is_dir():
+        return open_teacher({"name": "mini", "path": str(out / "teacher" / "mini")}), f"mini, {_short(out / 'teacher')}"
+    if out == xkd.ROOT / "out" and settings["name"] != "mini":
+        return stage_teacher(settings, None)[0], f"{settings['name']}, {settings['source']}"
     return Texture(), Texture.name
 
 
-def features(frame, pairs, images, source):
-    """(P, C) float32 features of the pairs, and the maps they come from [(C, h, w)], one a camera; centred over the
-    pairs.
+def students(out, path=None):
+    """[(key, title, name for people, colour, network)] of the student in the folder `path`: before its training, with the weights drawn
+    from its seed, and after it. Without a path: the one distilled in `out`, if there is one. Errors: `path` holds no student."""
+    from xkd.student import build, load
 
-    Centred, because what all features share says nothing about a place and would make all of them look alike.
+    found = [out / folder / "distilled-0" for folder in ("looks", "init")] if out is not None and path is None else []
+    found = [xkd.ROOT / path] if path is not None else [folder for folder in found if folder.exists()]
+    if not found:
+        return []
+    after = load(found[0])
+    style, seed = styles([after.facts.get("init", "trained")]).popitem()[1], after.facts.get("seed", 0)
+    before = build(after.config, seed).eval()
+    return [
+        ("before", "student, before", f"{NAMED['scratch'].name}, seed {seed}", NAMED["scratch"].colour, before),
+        ("after", "student, after", f"{style.name}, {_short(found[0])}", style.colour, after),
+    ]
+
+
+def overlap(frame, pairs):
+    """(N,) in how many images each point is seen."""
+    return np.bincount(pairs.point, minlength=len(frame.points))
+
+
+def thin(seen, most, asked=None):
+    """Which of a frame's points are kept, at most `most` of them, evenly spread, and the honest words for it.
+
+    seen: (N,) bool, in an image: these come first, but leave a fifth to the others; asked: a point that is kept in any case.
     """
-    import torch
+    inside, outside = np.flatnonzero(seen), np.flatnonzero(~seen)
+    first = min(len(inside), most - min(len(outside), most // 5))
+    counts = (first, min(len(outside), most - first))
+    groups = [
+        group[np.linspace(0, len(group) - 1, count).astype(np.int64)]
+        for group, count in zip((inside, outside), counts, strict=True)
+    ]
+    kept = np.unique(np.concatenate([*groups, np.array([] if asked is None else [asked], np.int64)]))
+    if len(kept) == len(seen):
+        return kept, f"showing all {len(seen):,} points, {len(inside):,} of them in images"
+    words = f"showing {len(kept):,} of {len(seen):,} points"
+    return kept, f"{words}, among these {seen[kept].sum():,} of the {len(inside):,} that are in images"
 
-    from xkd.pool import sample
 
-    if len({camera.size for camera in frame.cameras}) == 1:
-        maps = list(source.dense(frame.cameras, images).float())
-    else:
-        maps = [source.dense([camera], [image])[0].float() for camera, image in zip(frame.cameras, images, strict=True)]
-    values = np.empty((len(pairs.point), len(maps[0])), np.float32)
-    for k, camera in enumerate(frame.cameras):
+def image_colours(frame, pairs, images):
+    """(N, 3) uint8: the mean image colour of each point over the cameras that see it; light grey where none does."""
+    total, count = np.zeros((len(frame.points), 3)), overlap(frame, pairs)
+    for k, image in enumerate(images):
         here = pairs.camera == k
-        values[here] = sample(maps[k], pairs.pixel[here].astype(np.int64), camera.size).numpy()
-    mean = values.mean(0)
-    return values - mean, [one - torch.from_numpy(mean)[:, None, None] for one in maps]
-
-
-def feature_colours(frame, pairs, values):
-    """(N, 3) uint8: three strongest components of each point's features as colours, grey where no camera sees it."""
-    from xkd.stage_plots import components
-
-    colours = np.full((len(frame.points), 3), int(IGNORED[1:3], 16), np.uint8)
-    colours[pairs.point] = components(values)
+        rows, columns = pairs.pixel[here].T
+        np.add.at(total, pairs.point[here], image[rows, columns].astype(np.float64))
+    colours = np.round(total / np.maximum(count, 1)[:, None]).astype(np.uint8)
+    colours[count == 0] = int(IGNORED[1:3], 16)
     return colours
 
 
-def similarity(frame, pairs, values, maps, camera, pixel):
-    """(N,) cosine, -1..1, of each point's feature with that of `pixel` (row, col) in camera number `camera`; NaN if
-    unseen.
-
-    A point seen in several images takes its best match.
-    """
-    from xkd.pool import sample
-
-    height, width = frame.cameras[camera].size
-    if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
-        raise XkdError(
-            f"pixel {tuple(pixel)} lies outside {frame.cameras[camera].name}, {height} x {width} (rows x columns)."
-        )
-    query = sample(maps[camera], np.array([pixel], np.int64), (height, width)).numpy()[0]
-    length = np.linalg.norm(values, axis=1) * np.linalg.norm(query)
-    cosine = values @ query / np.maximum(length, 1e-9)
-    best = np.full(len(frame.points), -np.inf)
-    np.maximum.at(best, pairs.point, cosine)
-    return np.where(np.isfinite(best), best, np.nan)
-
-
-def picks(frame, pairs, classes, pixel=None, count=4):
-    """Pixels worth asking about: [(name, camera number, (row, col))], all in one image.
-
-    `pixel` (camera name, row, col) if one is wanted; else the middle pair of each of the commonest classes in the
-    image with the most points; where there are no labels a near, a middle and a far one.
-    """
+def picked(frame, point=None, pixel=None):
+    """What is picked first: {point, camera (its number), row, column}, None where it is not said. Errors: the frame has it not."""
+    if point is not None and not 0 <= point < len(frame.points):
+        raise XkdError(f"point {point}: frame {frame.id} has {len(frame.points)} points, counted from 0.")
+    if pixel is None:
+        return {"point": point, "camera": None, "row": None, "column": None}
+    name, row, column = pixel
     names = [camera.name for camera in frame.cameras]
-    if pixel is not None:
-        name, row, column = pixel
-        if name not in names:
-            raise XkdError(f"pixel: {name!r} is no camera of frame {frame.id}; it has {', '.join(names)}.")
-        return [(f"{name}, row {row}, column {column}", names.index(name), (row, column))]
-    best = int(np.bincount(pairs.camera).argmax())
-    here = np.flatnonzero(pairs.camera == best)
+    if name not in names:
+        raise XkdError(f"pixel: {name!r} is no camera of frame {frame.id}; it has {', '.join(names)}.")
+    height, width = frame.cameras[names.index(name)].size
+    if not (0 <= row < height and 0 <= column < width):
+        raise XkdError(f"pixel ({row}, {column}) lies outside {name}, {height} x {width} (rows x columns).")
+    return {"point": None, "camera": names.index(name), "row": row, "column": column}
+
+
+def places(frame, pairs, classes, kept, count=6):
+    """{name: point} of places worth a look, among the points `kept`: in the image with the most points the middle one of each of its
+    commonest classes; where there are no labels a near, a middle and a far one."""
+    own = np.flatnonzero(np.isin(pairs.point, kept))
+    here = own[pairs.camera[own] == np.bincount(pairs.camera[own]).argmax()]
     if frame.labels is None:
-        order = here[np.argsort(pairs.depth[here], kind="stable")]
-        chosen = {"near": order[len(order) // 20], "middle": order[len(order) // 2], "far": order[-len(order) // 20]}
-    else:
-        ids = frame.labels[pairs.point[here]]
-        common = np.argsort(-np.bincount(ids[ids >= 0], minlength=len(classes)), kind="stable")[:count]
-        chosen = {}
-        for k in common:
-            own = here[ids == k]
-            if len(own):
-                middle = np.abs(pairs.pixel[own] - np.median(pairs.pixel[own], 0)).sum(1).argmin()
-                chosen[classes[k].replace("_", " ")] = own[middle]
-    return [(name, best, tuple(int(v) for v in pairs.pixel[i])) for name, i in chosen.items()]
+        order = pairs.point[here[np.argsort(pairs.depth[here], kind="stable")]]
+        return {name: int(order[int(part * (len(order) - 1))]) for name, part in NEAR.items()}
+    ids, chosen = frame.labels[pairs.point[here]], {}
+    for k in np.argsort(-np.bincount(ids[ids >= 0], minlength=len(classes)), kind="stable")[:count]:
+        rows = here[ids == k]
+        if len(rows):
+            middle = np.abs(pairs.pixel[rows] - np.median(pairs.pixel[rows], 0)).sum(1).argmin()
+            chosen[classes[k].replace("_", " ")] = int(pairs.point[rows[middle]])
+    return chosen
+
+
+NEAR = {"near": 0.05, "middle": 0.5, "far": 0.95}
 
 
 def seen_most(found, frame):
-    """The point with the most views; of several the nearest to the LiDAR that is 5 m away or more, where the car is not in the way."""
+    """The point with the most views; of several the one whose distance from the LiDAR is nearest to `SHOWN_AT`."""
     count = np.bincount(found.point, minlength=len(frame.points))
-    distance = np.linalg.norm(frame.points, axis=1)
-    most = np.flatnonzero(count == count[distance >= 5].max(initial=0))
-    return int(most[np.argmin(np.where(distance[most] >= 5, distance[most], np.inf))])
+    most = np.flatnonzero(count == count.max())
+    return int(most[np.abs(np.linalg.norm(frame.points[most], axis=1) - SHOWN_AT).argmin()])
 
 
-def images_of(dataset, frame, found, point):
-    """Every view of one point of `frame`: [(camera, frame and depth in words; image; (row, col))]; `found`: its `xkd.views`.
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    from xkd import linked
 
-    Errors: a point that no image shows."""
-    shown = []
-    for k in np.flatnonzero(found.point == point):
-        other, steps = dataset[int(found.frame[k])], int(found.frame[k]) - frame.index
-        camera = other.cameras[found.camera[k]]
-        when = f"frame {steps:+d}" if steps else "this frame"
-        title = f"{camera.name}<br>{when}, {found.depth[k]:.1f} m"
-        shown.append((title, camera.image(), tuple(map(int, found.pixel[k]))))
-    if not shown:
-        raise XkdError(
-            f"point {point}: no image shows a point of that number; frame {frame.id} has {len(frame.points)}."
-        )
-    return shown
+    parser = argparse.ArgumentParser(
+        prog="python -m xkd.looks", description="Writes linked views of a frame as one page."
+    )
+    parser.add_argument("out", type=Path, help="the HTML file")
+    parser.add_argument("--root", help="a data set (default: the pipeline's own validation frames)")
+    parser.add_argument("--kind", help="its layout (default: the first that it is)")
+    parser.add_argument("--split", help="one of its splits (default: all)")
+    parser.add_argument("--index", type=int, default=0, help="which of its frames (0)")
+    parser.add_argument("--reach", type=int, default=1, help="frames before and after that are shown too (1)")
+    parser.add_argument("--points", type=int, default=30_000, help="of a frame that are kept at most (30000)")
+    parser.add_argument("--superpixels", type=int, default=120, help="of an image; 0 for none (120)")
+    parser.add_argument("--features", help="folder of feature maps (default: the pipeline's teacher)")
+    parser.add_argument("--student", help="folder of a distilled student (default: the pipeline's)")
+    options = parser.parse_args(arguments)
+    try:
+        dataset, out = open_frames(options.root, options.kind, options.split)
+        if not -len(dataset) <= options.index < len(dataset):
+            raise XkdError(f"--index {options.index}: {dataset.root} has {len(dataset)} frames, counted from 0.")
+        networks = teacher(out, options.features), students(out, options.student)
+        given = {"reach": options.reach, "most": options.points, "superpixels": options.superpixels}
+        print(linked.write(linked.scene(dataset, options.index, *networks, **given), options.out))
+    except XkdError as error:
+        print(f"xkd.looks: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _short(path):
-    return path.relative_to(xkd.ROOT) if path.is_relative_to(xkd.ROOT) else path.name
+    """A folder as people call it: from the checkout, or its last two names."""
+    return path.relative_to(xkd.ROOT) if path.is_relative_to(xkd.ROOT) else Path(*path.parts[-2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What is looked at: which points are kept and how that is said, what is picked, whose networks, and features and colours as bytes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from xkd import XkdError, looks, palette, shades, student
+from xkd.geometry import Pairs
+
+
+@pytest.fixture
+def frame():
+    """Three points; two 4 x 6 images: point 0 in both, point 1 in the second, point 2 in none."""
+    cameras = [SimpleNamespace(name=name, size=(4, 6)) for name in ("left", "right")]
+    points = np.array([[5, 1, 0], [6, -1, 0], [-3, 0, 0]], np.float32)
+    return SimpleNamespace(id="f", points=points, labels=np.array([0, 1, -1]), cameras=cameras, attributes={})
+
+
+@pytest.fixture
+def pairs():
+    pixel = np.array([[1, 5], [1, 0], [3, 2]], np.int16)
+    return Pairs(np.array([0, 0, 1], np.int32), np.array([0, 1, 1], np.int16), pixel, np.array([5, 5, 6], np.float32))
+
+
+@pytest.fixture
+def images():
+    left, right = np.zeros((2, 4, 6, 3), np.uint8)
+    left[1, 5], right[1, 0], right[3, 2] = (100, 0, 0), (200, 0, 50), (7, 8, 9)
+    return [left, right]
+
+
+def test_points_take_the_mean_colour_of_the_images_that_see_them(frame, pairs, images):
+    assert looks.overlap(frame, pairs).tolist() == [2, 1, 0]
+    assert looks.image_colours(frame, pairs, images).tolist() == [[150, 0, 25], [7, 8, 9], [200, 200, 200]]
+
+
+def test_thinning_out_is_said_and_begins_with_what_no_image_shows():
+    seen = np.arange(120_001) < 40_000
+    kept, words = looks.thin(seen, 10)
+    assert kept.tolist() == [0, 5714, 11428, 17142, 22856, 28570, 34284, 39999, 40_000, 120_000]
+    assert words == "showing 10 of 120,001 points, among these 8 of the 40,000 that are in images"
+    assert 777 in looks.thin(seen, 10, asked=777)[0]
+    kept, words = looks.thin(seen, 100_000)
+    assert len(kept) == 100_000 and words.endswith("among these 40,000 of the 40,000 that are in images")
+    kept, words = looks.thin(seen[:5], 10)
+    assert kept.tolist() == [0, 1, 2, 3, 4] and words == "showing all 5 points, 5 of them in images"
+
+
+def test_what_is_picked_first_is_of_the_frame(frame):
+    assert looks.picked(frame, 2) == {"point": 2, "camera": None, "row": None, "column": None}
+    assert looks.picked(frame, None, ["right", 2, 3]) == {"point": None, "camera": 1, "row": 2, "column": 3}
+    with pytest.raises(XkdError, match="point 3: frame f has 3 points"):
+        looks.picked(frame, 3)
+    with pytest.raises(XkdError, match="'back' is no camera of frame f; it has left, right"):
+        looks.picked(frame, None, ["back", 2, 3])
+    with pytest.raises(XkdError, match=r"pixel \(4, 0\) lies outside right, 4 x 6"):
+        looks.picked(frame, None, ["right", 4, 0])
+
+
+def test_places_are_of_the_commonest_classes_or_near_and_far(frame, pairs):
+    assert looks.places(frame, pairs, ["road", "parked_car"], np.arange(3)) == {"road": 0, "parked car": 1}
+    assert looks.places(frame, pairs, ["road", "parked_car"], np.array([1, 2])) == {"parked car": 1}
+    frame.labels = None
+    assert looks.places(frame, pairs, [], np.arange(3)) == {"near": 0, "middle": 0, "far": 0}
+
+
+def test_the_point_that_most_images_show(frame):
+    frame.points = np.array([[30, 0, 0], [0, 11, 0], [40, 0, 0]], np.float32)
+    assert looks.seen_most(SimpleNamespace(point=np.array([0, 1, 2, 0, 1])), frame) == 1
+
+
+def test_image_features_come_from_the_maps_that_are_named(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones((5, 2, 3), np.float32))
+    source, name = looks.teacher(tmp_path / "nothing", tmp_path)
+    assert source.dim == 5 and name == f"maps of {tmp_path.parent.name}/{tmp_path.name}"
+    assert looks.teacher(None)[1] == looks.teacher(tmp_path / "nothing")[1] == looks.Texture.name
+    with pytest.raises(XkdError, match="no .npy feature map"):
+        looks.teacher(None, tmp_path / "nowhere")
+
+
+def test_texture_stands_in_for_a_teacher():
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 255, (2, 40, 60, 3)).astype(np.uint8)
+    maps = looks.Texture().dense([None, None], drawn).numpy()
+    assert maps.shape == (2, looks.Texture.dim, 10, 15)
+    assert maps.mean((0, 2, 3)) == pytest.approx(0, abs=1e-5) and maps.std((0, 2, 3)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_student_stands_beside_itself_as_it_began(tmp_path):
+    config = {"voxel": 0.5, "widths": [4, 8], "classes": ["road", "car"]}
+    began = student.build(config, 7)
+    student.save(student.build(config, 8), tmp_path / "init" / "distilled-0", init="distilled", seed=7)
+    before, after = looks.students(tmp_path)
+    assert [one[0] for one in (before, after)] == ["before", "after"] and not looks.students(None)
+    assert before[2:4] == ("from scratch, seed 7", palette.SCRATCH.colour) and after[3] == palette.DISTILLED.colour
+    weights = before[4].state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in began.state_dict().items())
+    with pytest.raises(XkdError, match="no such file"):
+        looks.students(None, tmp_path)
+
+
+def test_cosines_survive_being_kept_in_bytes():
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(500, 20)) @ rng.normal(size=(20, 60)) + 3).astype(np.float32)
+    compact = shades.Compact(values)
+    kept = compact(values).astype(np.float64)
+    assert kept.shape == (500, 32) and compact.share == pytest.approx(1)
+    assert compact.name("it") == "it (60 channels, 32 directions hold 100 %)"
+    centred = values - values.mean(0)
+    for rows in (centred, kept):
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert kept @ kept.T == pytest.approx(centred @ centred.T, abs=0.02)
+
+
+class Together(SimpleNamespace):
+    def __getitem__(self, i):
+        return self.frames[i]
+
+
+class RowsAndColumns:
+    """A teacher whose two channels are the column and the row."""
+
+    def dense(self, cameras, images):
+        one = torch.stack([torch.arange(6.0).expand(4, 6), torch.arange(4.0)[:, None].expand(4, 6)])
+        return one.expand(len(cameras), 2, 4, 6)
+
+
+def test_features_are_means_over_the_images_that_show_a_point(frame, pairs, images):
+    views = SimpleNamespace(point=pairs.point, frame=np.zeros(3, np.int32), camera=pairs.camera, pixel=pairs.pixel)
+    together = Together(frames={0: frame}, images={0: images}, views={0: views}, kept={0: np.arange(3)})
+    networks, values, cells = shades.features(together, (RowsAndColumns(), "columns"), [])
+    # (column, row): point 0 is the mean of (5, 1) and (0, 1), point 1 has (2, 3); centred they are opposite
+    first, second, unseen = values["teacher"][0].astype(int)
+    assert (first == -second).all() and np.linalg.norm(first) == pytest.approx(127, abs=1) and not unseen.any()
+    assert networks[0]["name"] == "columns (2 channels)" and [cell.shape for cell in cells[0]] == [(4, 6, 2)] * 2
+
+
+def test_a_wide_feature_map_is_averaged():
+    one = torch.arange(2 * 192.0).reshape(1, 2, 192)
+    assert shades._fewer(one).shape == (1, 1, 96) and shades._fewer(one)[0, 0, 0] == np.mean([0, 1, 192, 193])
+
+
+def test_colours_are_numbers_of_a_palette_that_ends_in_grey():
+    rgb = {0: np.array([[255, 0, 0], [0, 0, 255], [9, 9, 9]], np.uint8), 5: np.array([[0, 0, 255]], np.uint8)}
+    known = {0: np.array([True, True, False]), 5: np.array([True])}
+    numbers, meaning = shades.quantised(rgb, known, "words")
+    palette_, grey = np.array(meaning["palette"]), [200, 200, 200]
+    assert palette_.shape == (256, 3) and palette_[255].tolist() == grey
+    assert palette_[numbers[0]].tolist() == [[255, 0, 0], [0, 0, 255], grey] and palette_[numbers[5]].tolist() == [
+        [0, 0, 255]
+    ]
+    named = shades.named([("parked_car", [1, 2, 3])], "none")
+    assert named["names"] == [[0, "parked car"], [255, "none"]] and named["palette"][:2] == [[1, 2, 3], grey]
+    cosines = shades.scale("cosine", -1, 1)["palette"]
+    assert len(cosines) == 256 and cosines[0] == [68, 1, 84] and cosines[254] == [253, 231, 37] and cosines[255] == grey
