@@ -67,7 +67,7 @@ def test_what_a_companion_did_is_taken_up(place, sections, inits, tmp_path, monk
     """The same numbers, and no step trained again."""
     alone, *_ = run(place, sections, inits, tmp_path / "alone")
     train_set = place.split(place.data["train"])
-    frames = finetune.chosen(train_set, finetune.labelled(train_set, place.data["tuning"]), 0.5, 0)
+    frames = finetune.chosen(train_set, finetune.labelled(train_set, place.data["tuning"]), 0.5, 0, "spread")
     settings = sections["finetune"]
     unlabelled.teach(
         place,
@@ -96,7 +96,7 @@ def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkey
         job = taught.ahead(place, train_set, own, inits / f"distilled-{seed}", arguments, fraction, seed)
         return job and (job[0], len(job[2]), job[3].name, job[-1])
 
-    few, all_ = len(finetune.chosen(train_set, own, 0.5, 1)), len(own)
+    few, all_ = len(finetune.chosen(train_set, own, 0.5, 1, "spread")), len(own)
     assert following(0.5, 0) == (unlabelled.teach, few, "distilled-1", "xmodel-0.5-1")
     # of the third seed there is no start yet
     assert following(0.5, 1) == (unlabelled.teach, all_, "distilled-0", "xmodel-1-0")

@@ -57,7 +57,7 @@ function drawNudged() {
 }
 
 function drawCurves() {
-  const { nudge, camera: name } = looks.state, first = looks.first[name], traces = [], keys = ["turn", "shift", "time"];
+  const { nudge, camera: name } = looks.state, first = looks.first[name], traces = [];
   const place = $("curves");
   if (!first.edges) {
     Plotly.purge(place);
@@ -68,7 +68,9 @@ function drawCurves() {
   // Plotly leaves out null, and stumbles over NaN.
   const of = nudge => { const found = scoreOf(name, nudge); return found.edges ? found.score : null; };
   const now = of(nudge), dashes = ["solid", "dash", "dot"];
-  for (const { key, k = 0, most } of SLIDERS.filter(slider => !slider.input.disabled)) {
+  // One panel for each of what can be nudged: a single frame has no motion, and an empty panel would have an axis without a range.
+  const free = SLIDERS.filter(slider => !slider.input.disabled), keys = [...new Set(free.map(slider => slider.key))];
+  for (const { key, k = 0, most } of free) {
     const changed = v => ({ ...nudge, [key]: key === "time" ? v : nudge[key].map((w, n) => n === k ? v : w) });
     const x = Array.from({ length: CURVE }, (_, i) => most * (2 * i / (CURVE - 1) - 1));
     const panel = keys.indexOf(key), axes = panel ? { xaxis: `x${panel + 1}`, yaxis: `y${panel + 1}` } : {};
@@ -80,14 +82,15 @@ function drawCurves() {
   const error = 2 * looks.scene.error / Math.sqrt(first.edges);
   const base = { zeroline: true, zerolinecolor: "#999999", showline: true, ticks: "outside" };
   const layout = {
-    margin: { l: 60, r: 10, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: 3, pattern: "independent" },
+    margin: { l: 60, r: 10, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: keys.length, pattern: "independent" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: "about or along the camera's axis" } },
     shapes: keys.map((_, k) => ({
       type: "rect", xref: k ? `x${k + 1} domain` : "x domain", yref: k ? `y${k + 1}` : "y", x0: 0, x1: 1, line: { width: 0 },
       y0: first.score - error, y1: first.score + error, fillcolor: "#d9d9d9", opacity: 0.5, layer: "below",
     })),
   };
-  ["turn (°)", "shift (m)", "image taken later by (ms)"].forEach((text, k) => {
+  const titles = { turn: "turn (°)", shift: "shift (m)", time: "image taken later by (ms)" };
+  keys.map(key => titles[key]).forEach((text, k) => {
     layout[`xaxis${k ? k + 1 : ""}`] = { ...base, title: { text } };
     layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}` } };
   });
