@@ -179,5 +179,7 @@ def test_a_folder_that_is_no_data_set(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"xkd: {tmp_path}: is a data set of no known layout") and "semantickitti: " in said
+    assert main(["check", str(tmp_path / "nothing")]) == 1
+    assert capsys.readouterr().err == f"xkd: {tmp_path / 'nothing'}: no such folder.\n"
     with pytest.raises(XkdError, match="knows no option colour"):
         check.opened(tmp_path, "semantickitti", colour="red")

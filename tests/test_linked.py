@@ -267,7 +267,7 @@ def test_the_command_says_what_is_wrong(nuscenes, tmp_path, capsys):
     assert looks.main([*given, "--index", "3"]) == 1
     assert "--index 3" in capsys.readouterr().err and not Path(given[0]).exists()
     assert looks.main([*given, "--root", str(tmp_path / "nothing")]) == 1
-    assert "is a data set of no known layout" in capsys.readouterr().err
+    assert "nothing: no such folder." in capsys.readouterr().err
 
 
 def test_an_image_that_is_taken_later_lies_further_along(dataset):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -43,9 +44,12 @@ class Finding:
 
 
 def opened(root, kind=None, split=None, **options):
-    """The data set in `root`; without a kind, of the first layout that it is. Errors: it is none, with what each layout says."""
+    """The data set in `root`; without a kind, of the first layout that it is. Errors: no such folder; it is none, with what each
+    layout says."""
     if kind:
         return open_dataset(kind, root, split, **options)
+    if not Path(root).is_dir():
+        raise XkdError(f"{root}: no such folder.")
     refused = []
     for name in kinds():
         try:
