@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.format import read_array
 
 from xkd import clouds, layout
-from xkd.datasets.frame import Dataset, Frame, read_bytes, refuse, same_length
+from xkd.datasets.frame import Dataset, Frame, read_bytes, refuse, same_length, training_ids
 from xkd.errors import XkdError
 from xkd.scene_folder import SceneFolder, fitting, listed, natural, stem
 
@@ -183,13 +183,3 @@ def field_labels(path, fields, name):
         number = raw.astype(np.int64)
     refuse(path, number != raw, f"have a {name} that is no whole number", raw[:, None])
     return number, None
-
-
-def training_ids(raw, table, path):
-    """(N,) raw ids, which may be -1, and {raw id: training id} -> (N,) int64. Errors: an id that the table does not have."""
-    ids, place = np.unique(raw, return_inverse=True)
-    unknown = [number for number in ids.tolist() if number not in table]
-    if unknown:
-        count = np.isin(raw, unknown).sum()
-        raise XkdError(f"{path}: unknown label id {', '.join(map(str, unknown[:5]))} ({count} points).")
-    return np.array([table[number] for number in ids.tolist()], np.int64)[place]

@@ -213,10 +213,12 @@ def same_length(path, labels, scan, points):
 
 
 def training_ids(raw, table, path):
-    """(N,) raw ids and {raw id: training id} -> (N,) int64. Errors: an id that the table does not have."""
-    lookup = np.full(max(table) + 2, IGNORE - 1, np.int64)
-    lookup[list(table)] = list(table.values())
-    ids = lookup[np.minimum(raw, len(lookup) - 1)]
+    """(N,) raw ids, negative ones too, and {raw id: training id} -> (N,) int64. Errors: an id that the table does not have."""
+    first = min(table)
+    lookup = np.full(max(table) - first + 2, IGNORE - 1, np.int64)
+    lookup[np.array(list(table)) - first] = list(table.values())
+    place = raw.astype(np.int64) - first
+    ids = lookup[np.where((place < 0) | (place >= len(lookup)), len(lookup) - 1, place)]
     unknown = ids < IGNORE
     if unknown.any():
         listed = np.unique(raw[unknown]).tolist()
