@@ -1,5 +1,6 @@
 """`python -m xkd predict --checkpoint FOLDER SCAN ...`: labels for scans, from a saved student.
-`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images."""
+`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images.
+`python -m xkd sweep`: the stages of dvc.yaml that are left, on this machine or on many."""
 
 import argparse
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
+from xkd import sweep
 from xkd.check import check, opened, report
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
@@ -36,8 +38,11 @@ def main(arguments=None):
     look.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="of that layout, as in data.options"
     )
+    sweep.add(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command == "sweep":
+            return sweep.main(options)
         if options.command == "check":
             given = dict(option.partition("=")[::2] for option in options.option)
             findings = check(opened(options.root, options.kind, options.split, **given), options.frames)
