@@ -7,6 +7,7 @@ entry waits for those that `dvc repro` would have made before it. Until then the
 there, and so does `dvc repro`.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def sweep(root, targets, tasks):
     tasks: `start(name, job)`, `next()` -> (name, a sentence or None) of the next that ends, `running`. After a failure all goes on that
     does not need the failed stage.
     """
-    log = Path(root) / "out" / "log" / "sweep"
+    log = Path(root).absolute() / "out" / "log" / "sweep"
     log.mkdir(parents=True, exist_ok=True)
     # Machines that do not share the checkout would train for hours, and leave the result in a folder of their own.
     token = log / f"{uuid.uuid4().hex}.run"
@@ -128,6 +129,7 @@ def books_of(root, targets):
     from dvc.repo import Repo
     from dvc.rwlock import rwlock
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # `tell` says it
     try:
         # DVC names stages and targets as seen from the working directory.
         with chdir(root), Repo() as repo, repo.scm_context():

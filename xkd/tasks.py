@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
 
 from xkd.errors import XkdError
 
@@ -31,7 +32,9 @@ class Tasks:
             ) from None
         self.ray, self.retries, self.running = ray, retries, {}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="warning", include_dashboard=False)
+            with warnings.catch_warnings():  # that a later Ray may not hide the GPUs from tasks without a share of them
+                warnings.simplefilter("ignore", FutureWarning)
+                ray.init(address=address, log_to_driver=False, logging_level="warning", include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise XkdError(f"--address {address}: no Ray cluster answers there ({said(error)}).") from None
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -42,13 +45,15 @@ class Tasks:
             raise XkdError(
                 f"No machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs for a stage (--cpus, --gpus)."
             )
-        print(f"xkd: {len(machines)} Ray nodes; each stage takes {cpus:g} cores and {gpus:g} GPUs.", flush=True)
+        print(
+            f"xkd: {len(machines)} Ray nodes; a stage takes {cpus:g} of their cores and {gpus:g} of their GPUs.",
+            flush=True,
+        )
         # The function travels with the task, and no machine has to find this package for it.
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         # Lost ones start again here and not in Ray, so that it is said.
-        self.remote = ray.remote(work).options(
-            num_cpus=cpus, num_gpus=gpus, max_retries=0, scheduling_strategy="SPREAD"
-        )
+        needs = {"num_cpus": cpus, "num_gpus": gpus}
+        self.remote = ray.remote(**needs, max_retries=0, scheduling_strategy="SPREAD")(work)
 
     def __enter__(self):
         return self
