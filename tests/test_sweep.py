@@ -219,6 +219,53 @@ def test_nobody_else_runs_the_same_stages_meanwhile(both):
     assert sweep.sweep(swept, ["prepare"], Busy()) == {}
 
 
+def test_a_second_sweep_is_one_sentence(both):
+    """Told by a lock on the file system, and not by the process' number, which says nothing to another machine."""
+    _, swept = both
+    (swept / "out" / "log" / "sweep").mkdir(parents=True)
+    with (
+        sweep.alone(swept / "out" / "log" / "sweep" / "lock"),
+        pytest.raises(XkdError, match=f"^{swept}: another sweep is at work there, process {os.getpid()} on .*[.]$"),
+    ):
+        sweep.sweep(swept, [], Here())
+    assert sweep.sweep(swept, ["prepare"], Here()) == {}
+
+
+def test_a_lock_of_dvc_is_waited_for_and_that_is_said(both, capsys):
+    _, swept = both
+    code = "from dvc.repo import Repo\nwith Repo().lock: print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=swept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        tell = sweep.tell
+
+        def told(sentence):
+            if sentence.startswith("waits") and not other.stdin.closed:
+                other.stdin.close()
+            tell(sentence)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sweep, "tell", told)
+            assert sweep.sweep(swept, ["prepare"], Here()) == {}
+    assert "xkd: waits for another DVC process in this checkout\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--address", "head:6379"], "--address head:6379: is for --engine ray"),
+        (["--engine", "ray", "--cpus", "0"], "--cpus has to be above 0"),
+        (["--engine", "ray", "--gpus", "-1"], "--cpus has to be above 0, --gpus and --retries not below it."),
+    ],
+)
+def test_words_that_cannot_be_meant_are_one_sentence(words, sentence, monkeypatch, capsys):
+    monkeypatch.setattr("xkd.estimate.checked", dict)
+    assert main(["sweep", *words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"xkd: {sentence}") and said.count("\n") == 1
+
+
 def test_what_dvc_refuses_is_one_sentence(both):
     _, swept = both
     with pytest.raises(XkdError, match="DVC: .*nothing"):

@@ -7,8 +7,10 @@ entry waits for those that `dvc repro` would have made before it. Until then the
 there, and so does `dvc repro`.
 """
 
+import fcntl
 import logging
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -44,14 +46,22 @@ def add(commands):
 def main(options):
     """Runs it; returns the exit status. Errors: params.yaml holds what a stage would refuse, no Ray, another DVC at work here."""
     if options.engine == "local":
+        if options.address:
+            raise XkdError(f"--address {options.address}: is for --engine ray; `dvc repro` runs on this machine alone.")
         environment = os.environ | {"PATH": given()["PATH"]}
         command = [sys.executable, "-m", "dvc", "repro", *options.targets]
         return subprocess.run(command, cwd=xkd.ROOT, env=environment).returncode
     from xkd.estimate import checked
 
     checked()
-    with Tasks(options.address, options.cpus, options.gpus, options.retries) as tasks:
-        failed = sweep(xkd.ROOT, options.targets, tasks)
+    if not (options.cpus > 0 and (options.gpus is None or options.gpus >= 0) and options.retries >= 0):
+        raise XkdError("--cpus has to be above 0, --gpus and --retries not below it.")
+    try:
+        with Tasks(options.address, options.cpus, options.gpus, options.retries) as tasks:
+            failed = sweep(xkd.ROOT, options.targets, tasks)
+    except KeyboardInterrupt:
+        print("xkd: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
     for name, sentence in failed.items():
         print(f"xkd: {name}: {sentence}", file=sys.stderr)
     return int(bool(failed))
@@ -68,7 +78,7 @@ def sweep(root, targets, tasks):
     # Machines that do not share the checkout would train for hours, and leave the result in a folder of their own.
     token = log / f"{uuid.uuid4().hex}.run"
     failed, started = {}, {}
-    with books_of(root, targets) as books:
+    with alone(log / "lock"), books_of(root, targets) as books:
         token.touch()
         try:
             waiting = list(books.plan)
@@ -96,6 +106,23 @@ def sweep(root, targets, tasks):
             return failed | {stage.addressing: "was not run, because it needs what failed." for stage in waiting}
         finally:
             token.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path):
+    """Holds the file `path` while the body runs. DVC's own locks know processes of one machine only. Errors: another sweep holds it."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            if isinstance(error, BlockingIOError):
+                raise XkdError(f"{path.parents[3]}: another sweep is at work there, {file.read()}.") from None
+            raise XkdError(f"{path}: this file system cannot lock it ({error.strerror}).") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def tell(sentence):
@@ -141,7 +168,8 @@ def books_of(root, targets):
             with rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), read, write, hardlink):
                 yield books
     except DvcException as error:
-        raise XkdError(f"DVC: {error}") from error
+        said = " ".join(str(error).partition("\n\n")[0].split())
+        raise XkdError(f"DVC: {said}") from error
 
 
 class Books:
@@ -217,7 +245,7 @@ class Books:
                 self.repo.lock.lock()
                 break
             except LockError:  # after some seconds
-                continue
+                tell("waits for another DVC process in this checkout")
         try:
             self.repo._reset()  # as DVC does wherever it takes the lock: what it remembers of files may be old
             yield
