@@ -13,13 +13,19 @@ import yaml
 from test_run import SMALL
 from test_sweep import CELL, files, pipeline, repro
 
-from xkd import ROOT, XkdError, profiles
-from xkd.tasks import Tasks
+from xkd import ROOT, XkdError, extract, frames, params, prepare, profiles
+from xkd.files import digest
+from xkd.tasks import FRAMES, Tasks
 
 pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
 
-PATIENT = {"RAY_worker_register_timeout_seconds": "900", "RAY_health_check_failure_threshold": "20"}
-"""Ray gives up on processes that do not start within a minute, which on a machine with other work they may not."""
+PATIENT = {
+    "RAY_worker_register_timeout_seconds": "900",
+    "RAY_health_check_failure_threshold": "20",
+    "RAY_worker_niceness": "0",
+}
+"""Ray gives up on processes that do not start within a minute, and lets them wait for all others, which on a machine with other work is
+long."""
 
 
 class Nodes:
@@ -124,7 +130,11 @@ def job(folder, name, command):
     """Of `Tasks.start`."""
     (folder / "token").touch()
     paths = {"folder": str(folder), "token": str(folder / "token"), "log": str(folder / f"{name}.txt"), "deps": []}
-    return {"commands": [command], "environment": {"SHELL": "/bin/sh", "OMP_NUM_THREADS": None}} | paths
+    return {
+        "commands": [command],
+        "environment": {"SHELL": "/bin/sh", "OMP_NUM_THREADS": None},
+        "frames": False,
+    } | paths
 
 
 def test_two_cells_share_a_gpu(nodes, tmp_path):
@@ -141,6 +151,92 @@ def test_two_cells_share_a_gpu(nodes, tmp_path):
 def test_what_the_cluster_has_not_is_one_sentence(nodes):
     with pytest.raises(XkdError, match=r"No machine of the Ray cluster has 64 cores and \d GPUs"):
         Tasks(nodes.filled(1), cpus=64)
+
+
+@pytest.fixture
+def workers(nodes, monkeypatch):
+    """`frames.Workers` beside which two nodes work, and what it tells."""
+    import ray
+
+    monkeypatch.setenv(FRAMES, f"{nodes.filled(2)} {ray.util.get_node_ip_address()} 1 0")
+    told = []
+    monkeypatch.setattr(frames, "tell", told.append)
+    yield frames.Workers, told
+    ray.shutdown()
+
+
+def test_frames_whose_node_is_killed_are_made_by_the_stage(nodes, workers, tmp_path):
+    workers, told = workers
+    own, go = os.getpid(), tmp_path / "go"
+
+    def square(i):
+        if os.getpid() != own:
+            (tmp_path / f"{os.getpid()}.began").touch()
+            while not go.exists():
+                time.sleep(0.1)
+        return i * i
+
+    class Killing(workers):
+        def here(self, function, part):
+            end = time.monotonic() + 600
+            while not go.exists():
+                begun = [int(path.stem) for path in tmp_path.glob("*.began")]
+                assert time.monotonic() < end
+                if begun:
+                    nodes.kill_node_of(begun[0])
+                    go.touch()
+            return super().here(function, part)
+
+    with Killing() as pool:
+        assert pool.room == 3
+        assert list(pool.map(square, range(100))) == [i * i for i in range(100)]
+    assert any("was lost and is made by the stage itself" in sentence for sentence in told)
+
+
+def test_frames_of_prepare_and_teacher_are_the_same_by_tasks(workers, made, stages, tmp_path, monkeypatch):
+    """Each split's folder is that of a pool of threads, and this process waits until others have made something of it."""
+    workers, told = workers
+
+    class Late(workers):
+        def map(self, function, items):
+            own, done = os.getpid(), tmp_path / f"{len(told)}.done"
+
+            def noted(item):
+                found = function(item)
+                if os.getpid() != own:
+                    done.touch()
+                return found
+
+            self.done = done
+            return super().map(noted, items)
+
+        def here(self, function, part):
+            end = time.monotonic() + 600
+            while not self.done.exists():
+                assert time.monotonic() < end, told
+                time.sleep(0.1)
+            return super().here(function, part)
+
+    for module in (prepare, extract):
+        monkeypatch.setattr(
+            module, "ThreadPoolExecutor", None
+        )  # `spread` sets it, and the end of the test sets it back
+    frames.spread()
+    for module in (prepare, extract):
+        assert module.ThreadPoolExecutor is workers
+        module.ThreadPoolExecutor = Late
+    sections = params.profile("smoke")
+    data = sections["data"] | {"root": str(made / "nuscenes")}
+    settings = sections["teacher"] | {"source": str(made / "cityscapes")}
+    teacher = extract.open_teacher({"name": "mini", "path": stages / "teacher" / "mini"})
+    prepare.prepare(data, sections["prepare"], tmp_path / "prepared")
+    extract.extract(teacher, data, tmp_path / "prepared", settings, tmp_path / "teacher")
+    for folder in ("prepared", "teacher"):
+        splits = sorted(path.name for path in (tmp_path / folder).iterdir())
+        assert splits == sorted(path.name for path in (stages / folder).iterdir() if path.name != "mini")
+        for split in splits:
+            assert digest(tmp_path / folder / split) == digest(stages / folder / split), (folder, split)
+    assert told and all("were made beside this stage" in sentence and sentence[0] != "0" for sentence in told)
 
 
 @pytest.fixture(scope="module")

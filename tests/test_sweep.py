@@ -311,7 +311,7 @@ def task(folder, *commands, **more):
     """A job of these commands in `folder`, whose token and deps are there."""
     (folder / "token").touch()
     paths = {"folder": str(folder), "token": str(folder / "token"), "log": str(folder / "log.txt"), "deps": []}
-    return {"commands": list(commands), "environment": {"SHELL": "/bin/sh"}} | paths | more
+    return {"commands": list(commands), "environment": {"SHELL": "/bin/sh"}, "frames": False} | paths | more
 
 
 def test_a_task_runs_its_commands_until_one_fails(tmp_path, monkeypatch):

@@ -143,6 +143,7 @@ def job(stage, token):
         "commands": stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines(),
         "folder": stage.wdir,
         "deps": sorted({dep.fs_path for dep in stage.deps}),
+        "frames": any(dep.def_path.endswith("xkd/prepare.py") for dep in stage.deps),
         "environment": environment,
         "token": str(token),
         "log": str(token.with_name(stage.addressing.replace("/", "-") + ".txt")),

@@ -14,6 +14,8 @@ from xkd.errors import XkdError
 
 WAIT = 60.0
 """Seconds that a file system of several machines is given to show everywhere what one of them has written."""
+FRAMES = "XKD_FRAMES"
+"""Variable of a stage that maps over frames: where it runs (`place`)."""
 
 
 class Tasks:
@@ -107,6 +109,8 @@ def work(job):
             return f"{here} does not see {path}: every machine needs the checkout, the data and the environment under the same path."
     environment = os.environ | job["environment"]
     environment = {name: value for name, value in environment.items() if value is not None}
+    if job["frames"]:
+        environment[FRAMES] = place()
     with open(job["log"], "a") as log:
         print(f"on {here}, process {os.getpid()}", file=log, flush=True)
         for command in job["commands"]:
@@ -118,6 +122,15 @@ def work(job):
     with open(job["log"], errors="replace") as log:
         last = [line.strip() for line in log if line.strip()][-1]
     return f"exit status {status} on {here}: {last} (all it said: {job['log']})"
+
+
+def place():
+    """Of the Ray task that this is: the cluster's address, its node's, its cores, its GPUs; four words."""
+    import ray
+
+    context = ray.get_runtime_context()
+    needs = context.get_assigned_resources()
+    return f"{context.gcs_address} {ray.util.get_node_ip_address()} {needs.get('CPU', 0)} {needs.get('GPU', 0)}"
 
 
 def guarded(command, folder, environment, log):
