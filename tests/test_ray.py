@@ -153,6 +153,12 @@ def test_what_the_cluster_has_not_is_one_sentence(nodes):
         Tasks(nodes.filled(1), cpus=64)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_an_address_without_a_cluster_is_one_sentence(address):
+    with pytest.raises(XkdError, match=f"^--address {address}: no Ray cluster answers there [(].*[)][.]$"):
+        Tasks(address)
+
+
 @pytest.fixture
 def workers(nodes, monkeypatch):
     """`frames.Workers` beside which two nodes work, and what it tells."""

@@ -37,8 +37,9 @@ class Tasks:
             with warnings.catch_warnings():  # that a later Ray may not hide the GPUs from tasks without a share of them
                 warnings.simplefilter("ignore", FutureWarning)
                 ray.init(address=address, log_to_driver=False, logging_level="warning", include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise XkdError(f"--address {address}: no Ray cluster answers there ({said(error)}).") from None
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            where = address or os.environ.get("RAY_ADDRESS", "none")
+            raise XkdError(f"--address {where}: no Ray cluster answers there ({said(error)}).") from None
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if gpus is None:
             gpus = float(any(machine.get("GPU") for machine in machines))
