@@ -1,6 +1,7 @@
 """`python -m xkd predict --checkpoint FOLDER SCAN ...`: labels for scans, from a saved student.
 `python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images.
-`python -m xkd teachers`: which image networks can teach, or what one on the disk is; whether extracted features are whole."""
+`python -m xkd teachers`: which image networks can teach, or what one on the disk is; whether extracted features are whole.
+`python -m xkd sweep`: the stages of dvc.yaml that are left, on this machine or on many."""
 
 import argparse
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
+from xkd import sweep
 from xkd.check import check, opened, report
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
@@ -45,6 +47,7 @@ def main(arguments=None):
         "--option", action="append", default=[], metavar="KEY=VALUE", help="of that teacher, as in params.yaml"
     )
     teachers.add_argument("--verify", type=Path, metavar="FOLDER", help="read extracted features (out/teacher) whole")
+    sweep.add(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "teachers":
@@ -53,6 +56,8 @@ def main(arguments=None):
             for line in families.report(options.source, options.option, options.verify):
                 print(line, flush=True)
             return 0
+        if options.command == "sweep":
+            return sweep.main(options)
         if options.command == "check":
             given = dict(option.partition("=")[::2] for option in options.option)
             findings = check(opened(options.root, options.kind, options.split, **given), options.frames)

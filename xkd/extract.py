@@ -2,17 +2,17 @@
 
 import inspect
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import xkd
+from xkd import machine
 from xkd.errors import XkdError
 from xkd.feature_cache import Unfinished, announce
 from xkd.files import atomic, digest, write_json
-from xkd.machine import bfloat16, cores
 from xkd.parallel import device
 from xkd.pool import pool, sample
 from xkd.prepare import open_split
@@ -79,10 +79,10 @@ def _key(teacher, dataset, prepared, settings):
     given = {name: str(value) for name, value in (teacher.given or {}).items()}
     settings = {name: settings[name] for name in ("pairs_per_frame", "seed", "reach")}
     images = [_state(camera.path) for i in range(len(dataset)) for camera in dataset[i].cameras]
-    machine = [bfloat16(), str(device()), torch.__version__]
+    processor = [machine.bfloat16(), str(device()), torch.__version__]
     code = [Path(__file__).parent / name for name in CODE] + [Path(inspect.getfile(type(dataset)))]
     code += sorted((Path(__file__).parent / "teachers").glob("*.py"))
-    facts = [teacher.fingerprint, teacher.resize, given, settings, prepared.split, prepared.digest, images, machine]
+    facts = [teacher.fingerprint, teacher.resize, given, settings, prepared.split, prepared.digest, images, processor]
     return digest(facts, *code)
 
 
@@ -100,9 +100,9 @@ def _split(teacher, split, reach, out):
     chosen, offsets, starts = split.chosen, split.offsets, split.starts
     # A frame a thread: small convolutions gain little from a second thread and lose much to one that is busy elsewhere.
     torch.set_num_threads(1)
-    with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(cores()) as workers:
+    with atomic(out / prepared.split, folder=True) as folder, machine.pool(machine.cores()) as workers:
         maps, done = unfinished.open(), unfinished.done
-        maps_of = Remembered(lambda i: feature_maps(teacher, dataset[i].cameras), 2 * (reach + cores()) + 1)
+        maps_of = Remembered(lambda i: feature_maps(teacher, dataset[i].cameras), 2 * (reach + machine.cores()) + 1)
         left = range(done, len(prepared))
         made = workers.map(lambda i: _frame(maps_of, dataset, prepared, i, chosen[i], reach), left)
         made = progress(made, f"teacher-{prepared.split}", len(left))

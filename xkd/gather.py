@@ -2,19 +2,17 @@
 
 import argparse
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import xkd
-from xkd import params
+from xkd import machine, params
 from xkd.errors import XkdError
 from xkd.extract import Remembered, feature_maps, stage_teacher
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gathered import FIELDS
-from xkd.machine import cores
 from xkd.parallel import device
 from xkd.pool import sample
 from xkd.prepare import open_split
@@ -51,7 +49,7 @@ def reduction(features, channels, whiten):
 
 def _split(teacher, dataset, prepared, reduced, reach, out):
     mean, matrix = (torch.from_numpy(part) for part in reduced)
-    maps_of = Remembered(lambda j: feature_maps(teacher, dataset[j].cameras), 2 * (reach + cores()) + 1)
+    maps_of = Remembered(lambda j: feature_maps(teacher, dataset[j].cameras), 2 * (reach + machine.cores()) + 1)
 
     @torch.inference_mode()
     def frame(i):
@@ -66,7 +64,7 @@ def _split(teacher, dataset, prepared, reduced, reach, out):
 
     torch.set_num_threads(1)
     counts = []
-    with atomic(out / prepared.split, folder=True) as folder, ThreadPoolExecutor(cores()) as workers:
+    with atomic(out / prepared.split, folder=True) as folder, machine.pool(machine.cores()) as workers:
         files = {name: (folder / f"{name}.bin").open("wb") for name in ("values", *FIELDS)}
         try:
             for arrays in progress(workers.map(frame, range(len(prepared))), f"views-{prepared.split}", len(prepared)):

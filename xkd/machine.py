@@ -3,7 +3,11 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+pool = ThreadPoolExecutor
+"""pool(workers).map(function, frames): how stages make their frames; `xkd.frames` has a cluster share them instead."""
 
 
 def cores():

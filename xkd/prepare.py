@@ -1,16 +1,15 @@
 """Stage 1: frames of a data set -> scans, labels, 2D-3D pairs and superpixels in flat arrays that open as memory maps."""
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
 import xkd
+from xkd import machine
 from xkd.errors import XkdError
 from xkd.files import Rows, atomic, digest, write_json
 from xkd.geometry import pair
-from xkd.machine import cores
 from xkd.prepared import matching
 from xkd.progress import progress
 from xkd.segments import open_method
@@ -63,8 +62,8 @@ def _split(dataset, data, split, paired, settings, cut, out):
     if len(dataset) == 0:
         raise XkdError(f"{dataset.root}: split {split!r} has no frame.")
     read_labels = split in (data["train"], data["validation"])
-    with ThreadPoolExecutor(cores()) as pool, atomic(out / split, folder=True) as folder:
-        made = pool.map(lambda i: _frame(dataset[i], paired, read_labels, settings, cut), range(len(dataset)))
+    with machine.pool(machine.cores()) as workers, atomic(out / split, folder=True) as folder:
+        made = workers.map(lambda i: _frame(dataset[i], paired, read_labels, settings, cut), range(len(dataset)))
         frames, superpixels, images = [], 0, []
         with Rows(folder) as rows:
             for frame in progress(made, f"prepare-{split}", len(dataset)):

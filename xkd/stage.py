@@ -23,6 +23,7 @@ import yaml
 import xkd
 from xkd import XkdError, params
 from xkd.files import atomic
+from xkd.tasks import FRAMES
 
 COMPLETE = re.compile(r"\] (\d+)/\1 ")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -105,8 +106,11 @@ def execute(notebook, partial, parameters, root):
         profile = Path(folder) / "profile_default"
         profile.mkdir()
         # A kernel that is told to end while it is idle says so, sometimes, before the sentence that matters.
+        lines = [f"import sys; sys.modules.setdefault({SLOW!r}, None)"]
+        if FRAMES in os.environ:
+            lines.append("from xkd import frames; frames.spread()")
         (profile / "ipython_kernel_config.py").write_text(
-            f"c.IPKernelApp.log_level = 'CRITICAL'\nc.IPKernelApp.exec_lines = [\"import sys; sys.modules.setdefault({SLOW!r}, None)\"]\n"
+            f"c.IPKernelApp.log_level = 'CRITICAL'\nc.IPKernelApp.exec_lines = {lines}\n"
         )
         # Local sockets: no open ports, and no warning about them.
         config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})

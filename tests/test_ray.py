@@ -1,0 +1,288 @@
+"""Sweeps on a Ray cluster of several nodes, one of which is killed, leave what `dvc repro` leaves, byte for byte."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+from test_run import SMALL
+from test_sweep import CELL, files, pipeline, repro
+
+from xkd import ROOT, XkdError, extract, frames, gather, machine, params, prepare, profiles
+from xkd.files import digest
+from xkd.tasks import FRAMES, Tasks
+
+pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
+
+PATIENT = {
+    "RAY_worker_register_timeout_seconds": "900",
+    "RAY_health_check_failure_threshold": "20",
+    "RAY_worker_niceness": "0",
+}
+"""Ray gives up on processes that do not start within a minute, and lets them wait for all others, which on a machine with other work is
+long."""
+
+
+class Nodes:
+    """A cluster of a head without cores and nodes of two, each with an address of its own as if it were a machine."""
+
+    def __init__(self):
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.count = 1
+
+    def filled(self, count, **resources):
+        """Nodes are started until there are so many besides the head -> the head's address."""
+        while len(self.cluster.worker_nodes) < count:
+            self.count += 1
+            self.cluster.add_node(node_ip_address=f"127.0.0.{self.count}", **({"num_cpus": 2} | resources))
+        self.cluster.wait_for_nodes()
+        return self.cluster.address
+
+    def kill_node_of(self, process):
+        """Kills the node, as a machine that loses its power, on which the Ray process `process` runs."""
+        (node,) = (n for n in self.cluster.worker_nodes if raylet(n) == psutil.Process(process).ppid())
+        self.cluster.remove_node(node, allow_graceful=False)
+
+    def kill_all(self):
+        for node in list(self.cluster.worker_nodes):
+            self.cluster.remove_node(node, allow_graceful=False)
+
+
+def raylet(node):
+    return node.all_processes["raylet"][0].process.pid
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in PATIENT.items():
+            patch.setenv(name, value)
+        found = Nodes()
+        yield found
+        found.cluster.shutdown()
+
+
+def start(folder, address, code=None):
+    """A sweep in the checkout `folder`: by the command line of the package in it, or this code."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    words = ["-c", code] if code else ["-m", "xkd", "sweep", "--engine", "ray", "--address", address]
+    if code:
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(
+            [sys.executable, *words], cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
+
+
+def said(folder):
+    return (folder / "said.txt").read_text()
+
+
+def wait(process, folder, until, seconds=600):
+    """Waits for a condition that comes while the sweep runs."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert process.poll() is None and time.monotonic() < end, said(folder)
+        time.sleep(0.1)
+
+
+def process_of(folder, stage):
+    """The Ray process that runs a stage, by the first line of its log; None before it does."""
+    log = folder / "out" / "log" / "sweep" / f"{stage}.txt"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return int(lines[0].rpartition(" ")[2]) if lines else None
+
+
+def test_a_killed_node_changes_nothing(nodes, tmp_path):
+    """The cells wait for the file `go`, so that some are in mid-run when their node goes."""
+    alone = pipeline(tmp_path / "alone")
+    (alone / "cell.sh").write_text(CELL + "while test ! -e go; do sleep 0.1; done\n")
+    swept = shutil.copytree(alone, tmp_path / "swept")
+    (alone / "go").touch()
+    repro(alone)
+    address = nodes.filled(2)
+    code = f"from xkd import sweep, tasks\nwith tasks.Tasks({address!r}) as t: print(sweep.sweep('.', [], t))"
+    process = start(swept, address, code)
+    cells = [f"cell@{seed}" for seed in (0, 1, 2)]
+    wait(process, swept, lambda: all(process_of(swept, cell) for cell in cells))
+    begun = (swept / "ran").read_text().split()
+    nodes.kill_node_of(process_of(swept, "cell@1"))
+    wait(process, swept, lambda: "cell@1 was lost with its machine and starts again" in said(swept))
+    (swept / "go").touch()
+    assert process.wait() == 0 and said(swept).endswith("{}\n"), said(swept)
+    # What ran on the node that was killed has started twice.
+    assert sorted(begun) == ["0", "1", "2"] and (swept / "ran").read_text().split().count("1") == 2
+    for name in ("go", "said.txt"):
+        (alone / name).unlink(missing_ok=True)
+        (swept / name).unlink()
+    assert files(swept) == files(alone)
+
+
+def job(folder, name, command):
+    """Of `Tasks.start`."""
+    (folder / "token").touch()
+    paths = {"folder": str(folder), "token": str(folder / "token"), "log": str(folder / f"{name}.txt"), "deps": []}
+    return {
+        "commands": [command],
+        "environment": {"SHELL": "/bin/sh", "OMP_NUM_THREADS": None},
+        "frames": False,
+    } | paths
+
+
+def test_two_cells_share_a_gpu(nodes, tmp_path):
+    """One that Ray is told of and that is not there: each command waits for the other's file."""
+    nodes.kill_all()
+    meet = "echo $CUDA_VISIBLE_DEVICES > own-{0}; until test -e own-{1}; do sleep 0.1; done"
+    with Tasks(nodes.filled(1, num_gpus=1), gpus=0.5) as tasks:
+        tasks.start("a", job(tmp_path, "a", meet.format("a", "b")))
+        tasks.start("b", job(tmp_path, "b", meet.format("b", "a")))
+        assert sorted([tasks.next(), tasks.next()]) == [("a", None), ("b", None)]
+    assert [(tmp_path / f"own-{name}").read_text() for name in "ab"] == ["0\n", "0\n"]
+
+
+def test_what_the_cluster_has_not_is_one_sentence(nodes):
+    with pytest.raises(XkdError, match=r"No machine of the Ray cluster has 64 cores and \d GPUs"):
+        Tasks(nodes.filled(1), cpus=64)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_an_address_without_a_cluster_is_one_sentence(address):
+    with pytest.raises(XkdError, match=f"^--address {address}: no Ray cluster answers there [(].*[)][.]$"):
+        Tasks(address)
+
+
+@pytest.fixture
+def workers(nodes, monkeypatch):
+    """`frames.Workers` beside which two nodes work, and what it tells."""
+    import ray
+
+    monkeypatch.setenv(FRAMES, f"{nodes.filled(2)} {ray.util.get_node_ip_address()} 1 0")
+    told = []
+    monkeypatch.setattr(frames, "tell", told.append)
+    yield frames.Workers, told
+    ray.shutdown()
+
+
+def test_frames_whose_node_is_killed_are_made_by_the_stage(nodes, workers, tmp_path):
+    workers, told = workers
+    own, go = os.getpid(), tmp_path / "go"
+
+    def square(i):
+        if os.getpid() != own:
+            (tmp_path / f"{os.getpid()}.began").touch()
+            while not go.exists():
+                time.sleep(0.1)
+        return i * i
+
+    class Killing(workers):
+        def here(self, function, part):
+            end = time.monotonic() + 600
+            while not go.exists():
+                begun = [int(path.stem) for path in tmp_path.glob("*.began")]
+                assert time.monotonic() < end
+                if begun:
+                    nodes.kill_node_of(begun[0])
+                    go.touch()
+            return super().here(function, part)
+
+    with Killing() as pool:
+        assert pool.room == 3
+        assert list(pool.map(square, range(100))) == [i * i for i in range(100)]
+    assert any("was lost and is made by the stage itself" in sentence for sentence in told)
+
+
+def test_frames_of_prepare_teacher_and_views_are_the_same_by_tasks(workers, made, stages, tmp_path, monkeypatch):
+    """Each split's folder is that of a pool of threads, and this process waits until others have made something of it."""
+    workers, told = workers
+
+    class Late(workers):
+        def map(self, function, items):
+            own, done = os.getpid(), tmp_path / f"{len(told)}.done"
+
+            def noted(item):
+                found = function(item)
+                if os.getpid() != own:
+                    done.touch()
+                return found
+
+            self.done = done
+            return super().map(noted, items)
+
+        def here(self, function, part):
+            end = time.monotonic() + 600
+            while not self.done.exists():
+                assert time.monotonic() < end, told
+                time.sleep(0.1)
+            return super().here(function, part)
+
+    monkeypatch.setattr(machine, "pool", None)  # `spread` sets it, and the end of the test sets it back
+    frames.spread()
+    assert machine.pool is workers
+    machine.pool = Late
+    sections = params.profile("smoke")
+    data = sections["data"] | {"root": str(made / "nuscenes")}
+    settings = sections["teacher"] | {"source": str(made / "cityscapes")}
+    teacher = extract.open_teacher({"name": "mini", "path": stages / "teacher" / "mini"})
+    prepare.prepare(data, sections["prepare"], tmp_path / "prepared")
+    extract.extract(teacher, data, tmp_path / "prepared", settings, tmp_path / "teacher")
+    gathered = (teacher, data, tmp_path / "prepared", tmp_path / "teacher", sections["views"])
+    gather.gather(*gathered, tmp_path / "views")
+    for folder in ("prepared", "teacher"):
+        splits = sorted(path.name for path in (tmp_path / folder).iterdir())
+        assert splits == sorted(path.name for path in (stages / folder).iterdir() if path.name != "mini")
+        for split in splits:
+            assert digest(tmp_path / folder / split) == digest(stages / folder / split), (folder, split)
+    monkeypatch.undo()
+    gather.gather(*gathered, tmp_path / "alone")
+    for split in ("train", "test"):
+        assert digest(tmp_path / "views" / split) == digest(tmp_path / "alone" / split), split
+    assert told and all("were made beside this stage" in sentence and sentence[0] != "0" for sentence in told)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, made):
+    """The smoke profile's pipeline on the made data by `dvc repro`, and beside it, as `fresh`, the checkout before that."""
+    folder = tmp_path_factory.mktemp("smoke")
+    profiles.copy(folder / "fresh", profiles.overlaid("smoke", SMALL))
+    shutil.copytree(made, folder / "fresh" / "data")
+    shutil.copytree(folder / "fresh", folder / "alone")
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    command = [sys.executable, "-m", "dvc", "repro"]
+    done = subprocess.run(command, cwd=folder / "alone", env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "alone"
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_the_smoke_pipeline_is_that_of_dvc_repro(nodes, alone, tmp_path, kill):
+    swept = shutil.copytree(alone.with_name("fresh"), tmp_path / "swept")
+    process = start(swept, nodes.filled(2))
+    if kill:  # in mid-training
+        wait(process, swept, lambda: list((swept / "out" / "resume").glob("*/distill.pt")), 1800)
+        nodes.kill_node_of(process_of(swept, "distill@0"))
+    assert process.wait() == 0, said(swept)
+    assert ("distill@0 was lost with its machine and starts again" in said(swept)) == kill
+    assert (swept / "dvc.lock").read_bytes() == (alone / "dvc.lock").read_bytes()
+    names = sorted(path.name for path in (alone / "out" / "metrics").iterdir())
+    assert len(names) == 4 and sorted(path.name for path in (swept / "out" / "metrics").iterdir()) == names
+    for name in names:
+        assert (swept / "out" / "metrics" / name).read_bytes() == (alone / "out" / "metrics" / name).read_bytes()
+    assert not list((swept / "out" / "resume").glob("*/*.pt"))
+    outs = {
+        out["path"]
+        for stage in yaml.safe_load((alone / "dvc.lock").read_text())["stages"].values()
+        for out in stage["outs"]
+    }
+    for out in sorted(outs):
+        assert (swept / out).exists(), out
+    status = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
+    assert json.loads(subprocess.run(status, cwd=swept, check=True, capture_output=True).stdout) == {}

@@ -1,0 +1,353 @@
+"""A sweep leaves what `dvc repro` leaves, byte for byte, in whatever order its tasks end; on a small pipeline of shell commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import chdir
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from xkd import XkdError, sweep
+from xkd.__main__ import main
+from xkd.tasks import work
+
+PIPELINE = {
+    "stages": {
+        "prepare": {"cmd": "mkdir out/a && cp data out/a/data", "deps": ["data"], "outs": ["out/a"]},
+        "cell": {
+            "matrix": {"seed": [2, 0, 1]},
+            "cmd": "sh cell.sh ${item.seed}",
+            "params": ["cell"],
+            "deps": ["out/a", "cell.sh"],
+            "outs": ["out/cell-${item.seed}"],
+            "metrics": [{"out/metrics/${item.seed}.json": {"cache": False}}],
+        },
+        "late": {
+            "cmd": ["cat out/cell-1 > out/l", "cat out/l > out/late"],
+            "deps": ["out/cell-1"],
+            "outs": ["out/late"],
+        },
+        "report": {
+            "cmd": "mkdir results && cat out/metrics/*.json > results/all",
+            "deps": ["out/metrics", "out/late"],
+            "outs": [{"results": {"cache": False}}],
+        },
+    }
+}
+CELL = """echo "$1" >> "ran"; test ! -e "fails-$1" || { echo "cell $1 cannot"; exit 3; }
+cat out/a/data > out/cell-$1; mkdir -p out/metrics; echo "{\\"seed\\": $1}" > out/metrics/$1.json
+"""
+
+
+def pipeline(folder):
+    """A checkout of DVC's that is no git repository, with the pipeline above."""
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    (folder / "out").mkdir()
+    (folder / "data").write_text("one\n")
+    (folder / "cell.sh").write_text(CELL)
+    (folder / "params.yaml").write_text("cell: 1\n")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE, sort_keys=False))
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=folder, check=True)
+    return folder
+
+
+def repro(folder):
+    """What `dvc repro` does there; the stages that it ran or took out of the run-cache."""
+    from dvc.repo import Repo
+
+    with chdir(folder), Repo() as repo:
+        return [stage.addressing for stage in repo.reproduce()]
+
+
+def files(folder):
+    """All that a run leaves, and the cache: path -> bytes. Left out: what DVC keeps for itself, and logs."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != "ran"]
+    names = {path: path.relative_to(folder) for path in found}
+    return {
+        str(name): path.read_bytes()
+        for path, name in names.items()
+        if name.parts[:2] not in ((".dvc", "tmp"), ("out", "log"))
+    }
+
+
+class Here:
+    """Tasks on this machine, of which the one that was started last ends first."""
+
+    def __init__(self, most=None):
+        self.running, self.seen, self.most = [], [], most
+
+    def start(self, name, job):
+        self.running.append((name, job))
+        self.seen.append(name)
+
+    def next(self):
+        if self.most is not None and len(self.seen) - len(self.running) >= self.most:
+            raise KeyboardInterrupt
+        name, job = self.running.pop()
+        for command in job["commands"]:
+            if subprocess.run(command, shell=True, cwd=job["folder"]).returncode:
+                return name, "said no."
+        return name, None
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Two checkouts that are equal; in the first `dvc repro` has run."""
+    alone, swept = (tmp_path_factory.mktemp("kept") / name for name in ("alone", "swept"))
+    pipeline(alone)
+    shutil.copytree(alone, swept)
+    repro(alone)
+    return alone, swept
+
+
+@pytest.fixture
+def both(kept, tmp_path):
+    """Copies of them."""
+    return [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in kept]
+
+
+def test_it_leaves_what_dvc_repro_leaves(both):
+    alone, swept = both
+    tasks = Here()
+    assert sweep.sweep(swept, [], tasks) == {}
+    assert tasks.seen == ["prepare", "cell@2", "cell@0", "cell@1", "late", "report"]
+    assert files(swept) == files(alone)
+    assert repro(swept) == []
+    assert files(swept) == files(alone)
+
+
+def test_only_what_is_left_runs(both):
+    alone, swept = both
+    tasks = Here()
+    sweep.sweep(swept, [], tasks)
+    for folder in both:
+        (folder / "params.yaml").write_text("cell: 2\n")
+    repro(alone)
+    tasks = Here()
+    assert sweep.sweep(swept, [], tasks) == {}
+    assert tasks.seen == [
+        "cell@2",
+        "cell@0",
+        "cell@1",
+    ]  # whose outs are the old ones, so that what follows is up to date
+    assert files(swept) == files(alone)
+    tasks = Here()
+    sweep.sweep(swept, [], tasks)
+    assert tasks.seen == []
+
+
+def test_what_was_run_before_comes_out_of_the_run_cache(both):
+    alone, swept = both
+    sweep.sweep(swept, [], Here())
+    for text in ("two\n", "one\n"):
+        for folder in both:
+            (folder / "data").write_text(text)
+        repro(alone)
+        tasks = Here()
+        sweep.sweep(swept, [], tasks)
+    assert tasks.seen == ["report"]  # DVC keeps no results that are in no cache
+    assert files(swept) == files(alone)
+
+
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(both):
+    alone, swept = both
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(swept, [], Here(most=3))  # prepare, cell@1, late
+    assert list(yaml.safe_load((swept / "dvc.lock").read_text())["stages"]) == ["prepare"]
+    tasks = Here()
+    assert sweep.sweep(swept, [], tasks) == {}
+    assert tasks.seen == ["cell@2", "cell@0", "report"]
+    assert files(swept) == files(alone)
+
+
+def test_dvc_repro_goes_on_where_a_sweep_was(both):
+    alone, swept = both
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(swept, [], Here(most=3))
+    assert repro(swept) == ["cell@2", "cell@0", "cell@1", "late", "report"]
+    assert sorted((swept / "ran").read_text().split()) == ["0", "1", "2"]
+    assert files(swept) == files(alone)
+
+
+def test_a_failure_stops_what_needs_it_alone(both):
+    alone, swept = both
+    (swept / "fails-0").touch()
+    assert sweep.sweep(swept, [], Here()) == {
+        "cell@0": "said no.",
+        "report": "was not run, because it needs what failed.",
+    }
+    assert (swept / "out" / "late").exists() and "late" in (swept / "dvc.lock").read_text()
+    (swept / "fails-0").unlink()
+    tasks = Here()
+    assert sweep.sweep(swept, [], tasks) == {}
+    assert tasks.seen == ["cell@0", "report"]
+
+
+def test_a_stage_without_its_outs_has_failed(both, monkeypatch):
+    _, swept = both
+    monkeypatch.setattr("xkd.tasks.missing.__defaults__", (0.0,))
+    document = yaml.safe_load((swept / "dvc.yaml").read_text())
+    document["stages"]["late"]["outs"] = ["out/later"]
+    (swept / "dvc.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    failed = sweep.sweep(swept, [], Here())
+    assert failed["late"] == f"ended well, and {swept / 'out' / 'later'} is not there."
+
+
+def test_targets_are_those_of_dvc_repro(both):
+    _, swept = both
+    tasks = Here()
+    sweep.sweep(swept, ["cell@1"], tasks)
+    assert tasks.seen == ["prepare", "cell@1"]
+
+
+def test_nobody_else_runs_the_same_stages_meanwhile(both):
+    _, swept = both
+
+    class Busy(Here):
+        def next(self):
+            command = [sys.executable, "-m", "dvc", "repro"]
+            other = subprocess.run(command, cwd=swept, text=True, capture_output=True)
+            assert other.returncode and "is busy" in other.stderr
+            return super().next()
+
+    assert sweep.sweep(swept, ["prepare"], Busy()) == {}
+
+
+def test_a_second_sweep_is_one_sentence(both):
+    """Told by a lock on the file system, and not by the process' number, which says nothing to another machine."""
+    _, swept = both
+    (swept / "out" / "log" / "sweep").mkdir(parents=True)
+    with (
+        sweep.alone(swept / "out" / "log" / "sweep" / "lock"),
+        pytest.raises(XkdError, match=f"^{swept}: another sweep is at work there, process {os.getpid()} on .*[.]$"),
+    ):
+        sweep.sweep(swept, [], Here())
+    assert sweep.sweep(swept, ["prepare"], Here()) == {}
+
+
+def test_a_lock_of_dvc_is_waited_for_and_that_is_said(both, capsys):
+    _, swept = both
+    code = "from dvc.repo import Repo\nwith Repo().lock: print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=swept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        tell = sweep.tell
+
+        def told(sentence):
+            if sentence.startswith("waits") and not other.stdin.closed:
+                other.stdin.close()
+            tell(sentence)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sweep, "tell", told)
+            assert sweep.sweep(swept, ["prepare"], Here()) == {}
+    assert "xkd: waits for another DVC process in this checkout\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--address", "head:6379"], "--address head:6379: is for --engine ray"),
+        (["--engine", "ray", "--cpus", "0"], "--cpus has to be above 0"),
+        (["--engine", "ray", "--gpus", "-1"], "--cpus has to be above 0, --gpus and --retries not below it."),
+    ],
+)
+def test_words_that_cannot_be_meant_are_one_sentence(words, sentence, monkeypatch, capsys):
+    monkeypatch.setattr("xkd.estimate.checked", dict)
+    assert main(["sweep", *words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"xkd: {sentence}") and said.count("\n") == 1
+
+
+def test_what_dvc_refuses_is_one_sentence(both):
+    _, swept = both
+    with pytest.raises(XkdError, match="DVC: .*nothing"):
+        sweep.sweep(swept, ["nothing"], Here())
+
+
+def test_without_ray_one_sentence_says_how_to_have_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["sweep", "--engine", "ray"]) == 1
+    assert capsys.readouterr().err == (
+        "xkd: --engine ray: Ray is not installed here; `pip install -r requirements-ray.txt` does.\n"
+    )
+
+
+def test_the_local_engine_is_dvc_repro(monkeypatch):
+    ran = {}
+
+    def run(command, cwd, env):
+        ran.update(command=command, cwd=cwd, python=shutil.which("python", path=env["PATH"]))
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert main(["sweep", "report"]) == 7
+    assert ran["command"] == [sys.executable, "-m", "dvc", "repro", "report"] and ran["cwd"] == sweep.xkd.ROOT
+    assert os.path.dirname(ran["python"]) == os.path.dirname(sys.executable)
+
+
+def test_a_task_has_the_variables_of_a_stage_of_dvc_repro_but_its_name(both, monkeypatch):
+    """Without DVC_STAGE no training of a later stage runs beside it, and Ray's OMP_NUM_THREADS is not the user's."""
+    _, swept = both
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with sweep.books_of(swept, []) as books:
+        job = sweep.job(books.plan[1], Path("token"))
+    assert books.plan[1].addressing == "prepare"
+    environment = job["environment"]
+    assert environment["OMP_NUM_THREADS"] == "5" and environment["MKL_NUM_THREADS"] is None
+    assert environment["DVC_STAGE"] is None and environment["DVC_ROOT"] == str(swept)
+    assert job["commands"] == ["mkdir out/a && cp data out/a/data"] and job["folder"] == str(swept)
+
+
+def task(folder, *commands, **more):
+    """A job of these commands in `folder`, whose token and deps are there."""
+    (folder / "token").touch()
+    paths = {"folder": str(folder), "token": str(folder / "token"), "log": str(folder / "log.txt"), "deps": []}
+    return {"commands": list(commands), "environment": {"SHELL": "/bin/sh"}, "frames": False} | paths | more
+
+
+def test_a_task_runs_its_commands_until_one_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    job = task(tmp_path, 'echo "${OMP_NUM_THREADS-unset} $WORD"; echo why >&2; exit 4', "touch never")
+    job["environment"] |= {"OMP_NUM_THREADS": None, "WORD": "here"}
+    sentence = work(job)
+    assert sentence.startswith("exit status 4 on ") and f": why (all it said: {tmp_path / 'log.txt'})" in sentence
+    assert (tmp_path / "log.txt").read_text().splitlines()[1:] == ["unset here", "why"]
+    assert not (tmp_path / "never").exists()
+    assert work(task(tmp_path, "touch one", "touch two")) is None
+    assert (tmp_path / "one").exists() and (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("lost", ["token", "deps"])
+def test_a_machine_that_does_not_share_the_checkout_says_so(tmp_path, monkeypatch, lost):
+    monkeypatch.setattr("xkd.tasks.missing.__defaults__", (0.0,))
+    path = str(tmp_path / "elsewhere")
+    sentence = work(task(tmp_path, "touch never", **{lost: path if lost == "token" else [path]}))
+    assert f"does not see {path}: every machine needs the checkout" in sentence and not (tmp_path / "never").exists()
+
+
+def test_a_command_ends_with_what_started_it(tmp_path):
+    """With all of its group, and however that was killed."""
+    code = f"from xkd.tasks import guarded; guarded(['sh', '-c', 'sleep 60 & echo $! > own; sleep 60'], {str(tmp_path)!r}, None, None)"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    wait(lambda: (tmp_path / "own").exists() and (tmp_path / "own").read_text())
+    sleeper = int((tmp_path / "own").read_text())
+    assert psutil.pid_exists(sleeper)
+    parent.kill()
+    parent.wait()
+    wait(lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE)
+
+
+def wait(until, seconds=60):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)

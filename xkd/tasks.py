@@ -1,0 +1,157 @@
+"""Commands of stages as tasks of Ray, on the machines of its cluster: `Tasks` hands them out, `work` is what a machine does with one.
+
+The machines share the checkout's folder, the data and the Python environment, each under the same path everywhere.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+
+from xkd.errors import XkdError
+
+WAIT = 60.0
+"""Seconds that a file system of several machines is given to show everywhere what one of them has written."""
+FRAMES = "XKD_FRAMES"
+"""Variable of a stage that maps over frames: where it runs (`place`)."""
+
+
+class Tasks:
+    """A Ray cluster that runs jobs (`xkd.sweep.job`), each on one machine. What is lost with a machine or a process of Ray's starts again.
+
+    address: of a cluster; None: that of $RAY_ADDRESS, one that runs on this machine, or one that is started here and ends with this.
+    cpus, gpus: what each job is given; gpus None: a whole one where there are any. Errors: no Ray, no cluster, no machine with so much.
+    """
+
+    def __init__(self, address=None, cpus=1.0, gpus=None, retries=3):
+        try:
+            import ray
+        except ImportError:
+            raise XkdError(
+                "--engine ray: Ray is not installed here; `pip install -r requirements-ray.txt` does."
+            ) from None
+        self.ray, self.retries, self.running = ray, retries, {}
+        try:
+            with warnings.catch_warnings():  # that a later Ray may not hide the GPUs from tasks without a share of them
+                warnings.simplefilter("ignore", FutureWarning)
+                ray.init(address=address, log_to_driver=False, logging_level="warning", include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            where = address or os.environ.get("RAY_ADDRESS", "none")
+            raise XkdError(f"--address {where}: no Ray cluster answers there ({said(error)}).") from None
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            gpus = float(any(machine.get("GPU") for machine in machines))
+        if not any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
+            ray.shutdown()
+            raise XkdError(
+                f"No machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs for a stage (--cpus, --gpus)."
+            )
+        print(
+            f"xkd: {len(machines)} Ray nodes; a stage takes {cpus:g} of their cores and {gpus:g} of their GPUs.",
+            flush=True,
+        )
+        # The function travels with the task, and no machine has to find this package for it.
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        # Lost ones start again here and not in Ray, so that it is said.
+        needs = {"num_cpus": cpus, "num_gpus": gpus}
+        self.remote = ray.remote(**needs, max_retries=0, scheduling_strategy="SPREAD")(work)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ray.shutdown()  # ends what still runs
+
+    def start(self, name, job, tries=0):
+        """Hands out a job; Ray starts it when a machine has room."""
+        if not tries:
+            open(job["log"], "w").close()
+        self.running[self.remote.options(name=name).remote(job)] = name, job, tries
+
+    def next(self):
+        """Waits for a job that ends -> its name, and None or one sentence on what went wrong."""
+        errors = self.ray.exceptions
+        while True:
+            (reference,), _ = self.ray.wait(list(self.running))
+            name, job, tries = self.running.pop(reference)
+            try:
+                return name, self.ray.get(reference)
+            except errors.RayTaskError as error:
+                return name, f"could not be started ({said(error.cause)})."
+            except errors.RayError as error:
+                if tries >= self.retries:
+                    return name, f"was lost {tries + 1} times ({said(error)})."
+                print(f"xkd: {name} was lost with its machine and starts again ({said(error)}).", flush=True)
+                self.start(name, job, tries + 1)
+
+
+def said(error):
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def missing(paths, seconds=WAIT):
+    """The first of `paths` that is not there, not after so many seconds either; None if all are."""
+    end = time.monotonic() + seconds
+    while True:
+        lost = next((path for path in paths if not os.path.exists(path)), None)
+        if lost is None or time.monotonic() > end:
+            return lost
+        time.sleep(0.5)
+
+
+def work(job):
+    """Runs a job's commands on this machine until one fails; -> None, or one sentence on what went wrong. What they print goes to `log`."""
+    here = platform.node()
+    for path in (job["token"], *job["deps"]):
+        if missing([path]):
+            return f"{here} does not see {path}: every machine needs the checkout, the data and the environment under the same path."
+    environment = os.environ | job["environment"]
+    environment = {name: value for name, value in environment.items() if value is not None}
+    if job["frames"]:
+        environment[FRAMES] = place()
+    with open(job["log"], "a") as log:
+        print(f"on {here}, process {os.getpid()}", file=log, flush=True)
+        for command in job["commands"]:
+            status = guarded([environment.get("SHELL", "/bin/sh"), "-c", command], job["folder"], environment, log)
+            if status:
+                break
+        else:
+            return None
+    with open(job["log"], errors="replace") as log:
+        last = [line.strip() for line in log if line.strip()][-1]
+    return f"exit status {status} on {here}: {last} (all it said: {job['log']})"
+
+
+def place():
+    """Of the Ray task that this is: the cluster's address, its node's, its cores, its GPUs; four words."""
+    import ray
+
+    context = ray.get_runtime_context()
+    needs = context.get_assigned_resources()
+    return f"{context.gcs_address} {ray.util.get_node_ip_address()} {needs.get('CPU', 0)} {needs.get('GPU', 0)}"
+
+
+def guarded(command, folder, environment, log):
+    """Exit status of a command that does not outlive this process, however that ends: a shell of its own kills its process group when the
+    pipe from here breaks. It is nobody's child, so that what ends Ray's process with its children cannot end it first."""
+    running = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    watch = f"exec 3<&0; (read _ <&3 || kill -9 -{running.pid}) &"
+    guard = subprocess.Popen(["/bin/sh", "-c", watch], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        status = running.wait()
+        guard.stdin.write(b"\n")
+        return status
+    finally:
+        guard.stdin.close()
+        guard.wait()
