@@ -45,9 +45,8 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(speed, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, speed, group["momentum"])  # Nesterov
         moves = orthogonal([direction.reshape(len(direction), -1) for direction in ahead])
-        sizes = [-0.2 * max(move.shape) ** 0.5 * group["lr"] for move in moves]
-        torch._foreach_mul_(moves, sizes)
-        torch._foreach_add_(kernels, [m.reshape(k.shape) for m, k in zip(moves, kernels, strict=True)])
+        for kernel, move in zip(kernels, moves, strict=True):
+            kernel.add_(move.reshape(kernel.shape), alpha=-0.2 * max(move.shape) ** 0.5 * group["lr"])
 
     def _adam(self, group, others, gradients):
         group["steps"] += 1
@@ -66,7 +65,7 @@ def orthogonal(matrices, iterations=5):
     """[(R, C)] -> of each about U V^T of its singular value decomposition U S V^T, by Newton-Schulz.
 
     Iterated on the Gram matrices of the shorter sides, which is what makes it cheap: a wide matrix is multiplied twice instead of ten
-    times. Those of one size are iterated as a batch, because a GPU takes longer to be told of a small product than to make it.
+    times. A GPU, which takes longer to be told of a small product than to make it, iterates those of one size as a batch.
     """
     wide = [m if m.shape[0] <= m.shape[1] else m.T for m in matrices]
     norms = torch._foreach_norm(wide)
@@ -74,7 +73,7 @@ def orthogonal(matrices, iterations=5):
     wide = list(torch._foreach_div(wide, norms))
     sizes = {}
     for place, matrix in enumerate(wide):
-        sizes.setdefault(len(matrix), []).append(place)
+        sizes.setdefault((len(matrix), None if matrix.is_cuda else place), []).append(place)
     for places in sizes.values():
         factors = _root(torch.stack([wide[k] @ wide[k].T for k in places]), iterations)
         for factor, k in zip(factors, places, strict=True):
