@@ -30,7 +30,7 @@ from xkd.progress import progress
 from xkd.report import tuned
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05,), (100, 101)
+RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05, 1), (100, 101)
 """The search every init gets, in steps that are larger than its noise; the check takes its seeds, which differ from those of the sweep."""
 OUT = xkd.ROOT / "out"
 
