@@ -77,14 +77,17 @@ class Tasks:
             (reference,), _ = self.ray.wait(list(self.running))
             name, job, tries = self.running.pop(reference)
             try:
-                return name, self.ray.get(reference)
+                wrong, killed = self.ray.get(reference)
+                if not killed:
+                    return name, wrong
             except errors.RayTaskError as error:
                 return name, f"could not be started ({said(error.cause)})."
             except errors.RayError as error:
-                if tries >= self.retries:
-                    return name, f"was lost {tries + 1} times ({said(error)})."
-                print(f"xkd: {name} was lost with its machine and starts again ({said(error)}).", flush=True)
-                self.start(name, job, tries + 1)
+                wrong = said(error)
+            if tries >= self.retries:
+                return name, f"was lost {tries + 1} times ({wrong})."
+            print(f"xkd: {name} was lost with its machine and starts again ({wrong}).", flush=True)
+            self.start(name, job, tries + 1)
 
 
 def said(error):
@@ -103,11 +106,15 @@ def missing(paths, seconds=WAIT):
 
 
 def work(job):
-    """Runs a job's commands on this machine until one fails; -> None, or one sentence on what went wrong. What they print goes to `log`."""
+    """Runs a job's commands on this machine until one fails; -> None or one sentence on what went wrong, and whether a command was killed,
+    as those of a machine that goes down are, some before Ray's process there. What they print goes to the job's `log`."""
     here = platform.node()
     for path in (job["token"], *job["deps"]):
         if missing([path]):
-            return f"{here} does not see {path}: every machine needs the checkout, the data and the environment under the same path."
+            return (
+                f"{here} does not see {path}: every machine needs the checkout, the data and the environment under the same path.",
+                False,
+            )
     environment = os.environ | job["environment"]
     environment = {name: value for name, value in environment.items() if value is not None}
     if job["frames"]:
@@ -119,10 +126,10 @@ def work(job):
             if status:
                 break
         else:
-            return None
+            return None, False
     with open(job["log"], errors="replace") as log:
         last = [line.strip() for line in log if line.strip()][-1]
-    return f"exit status {status} on {here}: {last} (all it said: {job['log']})"
+    return f"exit status {status} on {here}: {last} (all it said: {job['log']})", status < 0 or status > 128
 
 
 def place():
