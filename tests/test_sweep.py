@@ -319,7 +319,11 @@ def test_a_task_runs_its_commands_until_one_fails(tmp_path, monkeypatch):
     job = task(tmp_path, 'echo "${OMP_NUM_THREADS-unset} $WORD"; echo why >&2; exit 4', "touch never")
     job["environment"] |= {"OMP_NUM_THREADS": None, "WORD": "here"}
     sentence, killed = work(job)
-    assert not killed and sentence.startswith("exit status 4 on ") and f": why (all it said: {tmp_path / 'log.txt'})" in sentence
+    assert (
+        not killed
+        and sentence.startswith("exit status 4 on ")
+        and f": why (all it said: {tmp_path / 'log.txt'})" in sentence
+    )
     assert (tmp_path / "log.txt").read_text().splitlines()[1:] == ["unset here", "why"]
     assert not (tmp_path / "never").exists()
     assert work(task(tmp_path, "touch one", "touch two")) == (None, False)
