@@ -5,17 +5,31 @@ The machines share the checkout's folder, the data and the Python environment, e
 
 import os
 import platform
+import socket
 import subprocess
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 
 from xkd.errors import XkdError
 
 WAIT = 60.0
 """Seconds that a file system of several machines is given to show everywhere what one of them has written."""
+PAUSE = 10.0
+"""Seconds before a lost job starts again, twice as many each time: until Ray sees that a machine is gone, it gives it jobs."""
 FRAMES = "XKD_FRAMES"
 """Variable of a stage that maps over frames: where it runs (`place`)."""
+
+
+@dataclass
+class Run:
+    """A job, how often it was lost, the time it is not to start before, and its Ray task once it is handed out."""
+
+    job: dict
+    tries: int = 0
+    due: float = 0.0
+    task: object = None
 
 
 class Tasks:
@@ -33,12 +47,13 @@ class Tasks:
                 "--engine ray: Ray is not installed here; `pip install -r requirements-ray.txt` does."
             ) from None
         self.ray, self.retries, self.running = ray, retries, {}
+        where = address or os.environ.get("RAY_ADDRESS", "none")
         try:
+            reach(where)
             with warnings.catch_warnings():  # that a later Ray may not hide the GPUs from tasks without a share of them
                 warnings.simplefilter("ignore", FutureWarning)
-                ray.init(address=address, log_to_driver=False, logging_level="warning", include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            where = address or os.environ.get("RAY_ADDRESS", "none")
+                ray.init(address=address, log_to_driver=False, logging_level="error", include_dashboard=False)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise XkdError(f"--address {where}: no Ray cluster answers there ({said(error)}).") from None
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if gpus is None:
@@ -64,30 +79,54 @@ class Tasks:
     def __exit__(self, *_):
         self.ray.shutdown()  # ends what still runs
 
-    def start(self, name, job, tries=0):
-        """Hands out a job; Ray starts it when a machine has room."""
-        if not tries:
-            open(job["log"], "w").close()
-        self.running[self.remote.options(name=name).remote(job)] = name, job, tries
+    def start(self, name, job):
+        """Takes a job, which `next` gives to Ray, which starts it when a machine has room."""
+        open(job["log"], "w").close()
+        self.running[name] = Run(job)
 
     def next(self):
         """Waits for a job that ends -> its name, and None or one sentence on what went wrong."""
-        errors = self.ray.exceptions
         while True:
-            (reference,), _ = self.ray.wait(list(self.running))
-            name, job, tries = self.running.pop(reference)
-            try:
-                wrong, killed = self.ray.get(reference)
-                if not killed:
-                    return name, wrong
-            except errors.RayTaskError as error:
-                return name, f"could not be started ({said(error.cause)})."
-            except errors.RayError as error:
-                wrong = said(error)
-            if tries >= self.retries:
-                return name, f"was lost {tries + 1} times ({wrong})."
-            print(f"xkd: {name} was lost with its machine and starts again ({wrong}).", flush=True)
-            self.start(name, job, tries + 1)
+            name, task = self._ended()
+            run = self.running.pop(name)
+            wrong, lost = self._result(task)
+            if not lost:
+                return name, wrong
+            if run.tries >= self.retries:
+                return name, f"was lost {run.tries + 1} times ({wrong})."
+            pause = PAUSE * 2**run.tries
+            print(f"xkd: {name} was lost with its machine and starts again in {pause:.0f} s ({wrong}).", flush=True)
+            self.running[name] = Run(run.job, run.tries + 1, time.monotonic() + pause)
+
+    def _ended(self):
+        """Gives Ray the jobs that are due, until one has ended -> its name, and its task."""
+        while True:
+            now = time.monotonic()
+            for name, run in self.running.items():
+                if run.task is None and run.due <= now:
+                    run.task = self.remote.options(name=name).remote(run.job)
+            tasks = {run.task: name for name, run in self.running.items() if run.task is not None}
+            pause = min((run.due - now for run in self.running.values() if run.task is None), default=None)
+            ended = self.ray.wait(list(tasks), timeout=pause)[0] if tasks else time.sleep(pause)
+            if ended:
+                return tasks[ended[0]], ended[0]
+
+    def _result(self, task):
+        """None or what went wrong with a task that has ended, and whether it was lost with its machine."""
+        errors = self.ray.exceptions
+        try:
+            return self.ray.get(task)
+        except errors.RayTaskError as error:
+            return f"could not be started ({said(error.cause)}).", False
+        except errors.RayError as error:
+            return said(error), True
+
+
+def reach(address):
+    """Errors (OSError): nobody answers at HOST:PORT, where Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def said(error):
