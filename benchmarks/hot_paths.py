@@ -1,6 +1,7 @@
 """`python benchmarks/hot_paths.py`: the steps around the network, each against a named peer on the same input, one thread and all.
 
-Real frames of ../shared/data where they are, made ones (`python -m xkd.sim data`) else. `make bench` runs it.
+Real frames of ../shared/data where they are, made ones (`python -m xkd.sim data`) else. `make bench` runs it. A part that cannot run says
+so, and the others go on. `touched`: the bytes that a step has to read and write at least.
 """
 
 import argparse
@@ -9,25 +10,42 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import peers
 import torch
-from timing import compare, keep
+from timing import MADE, QUICK, REAL, compare, keep, on_all_cores
 
 import xkd
-from xkd import contrast
+from xkd import contrast, prepare
 from xkd.datasets import reader
 from xkd.datasets.frame import training_ids
 from xkd.geometry import in_view, pair, project
 from xkd.machine import cores
 from xkd.metrics import confusion
+from xkd.params import profile
 from xkd.pool import pool
+from xkd.segments import open_method
 from xkd.sparse import voxelise
 
-REAL, MADE = xkd.ROOT.parent / "shared" / "data", xkd.ROOT / "data"
+
+def size(*arrays):
+    """Bytes of arrays, of those in lists and in fields of objects too."""
+    total = 0
+    for array in arrays:
+        if hasattr(array, "nbytes"):
+            total += array.nbytes
+        else:
+            total += size(*(array if isinstance(array, list | tuple) else vars(array).values()))
+    return total
+
+
+def both(name, ways, touched=None, rounds=15):
+    """`compare` on one core, and the same in as many processes as there are cores."""
+    return compare(name, ways, rounds, touched=touched) + on_all_cores(name, ways)
 
 
 def semantickitti():
@@ -84,12 +102,15 @@ def paired(official, frame):
     def read_and_pair():
         pair(type(frame)(**{k: getattr(frame, k) for k in frame.__dataclass_fields__}), occlusion=False)
 
-    return compare(
+    touched = size(frame.points, pair(frame, occlusion=False))
+    return both(
         f"pair a sweep with {len(names)} cameras, from disk",
         {"xkd": read_and_pair, "nuscenes-devkit map_pointcloud_to_image": devkit},
+        touched,
     ) + compare(
-        "the same, scan in memory",
+        f"pair a sweep with {len(names)} cameras, in memory",
         {"xkd": lambda: pair(frame, occlusion=False), "xkd, with occlusion": lambda: pair(frame)},
+        touched=touched,
     )
 
 
@@ -106,19 +127,39 @@ def load_and_pair():
             camera.image()
         pair(fresh)
 
-    return compare("load and pair a nuScenes sample", {"xkd": whole, "decoding the images alone": decode})
+    height, width = frame.cameras[0].size
+    name = f"load and pair {len(frame.cameras)} images of {width} x {height}"
+    return both(name, {"xkd": whole, "decoding the images alone": decode})
+
+
+def stage_frame():
+    """Stage 1 of one frame: decoded, paired, every image cut into superpixels and kept as PNG. The plan's rate is from here."""
+    _, _, frame = nuscenes()
+    settings = profile()["prepare"]
+    cut = open_method(settings)
+
+    def whole():
+        fresh = type(frame)(**{k: getattr(frame, k) for k in frame.__dataclass_fields__})
+        return prepare._frame(fresh, True, False, settings, cut)
+
+    made, (height, width) = whole(), frame.cameras[0].size
+    rows = compare(f"prepare a frame of {len(frame.cameras)} images of {width} x {height}", {"xkd": whole}, rounds=7)
+    rows[0]["bytes"] = size(*(v for k, v in made["arrays"].items() if k != "segments"))
+    rows[0]["bytes"] += sum(map(len, made["arrays"]["segments"]))
+    return rows
 
 
 def projection():
     frame = semantickitti()
     points, camera = frame.points, frame.cameras[0]
-    return compare(
+    return both(
         "project a SemanticKITTI scan",
         {
             "xkd, what is in view": lambda: in_view(points, camera),
             "xkd, all points": lambda: project(points, camera),
             "numpy matrix product (ScaLR)": lambda: peers.numpy_projection(points, camera),
         },
+        size(points, *in_view(points, camera)),
     )
 
 
@@ -126,17 +167,18 @@ def voxels():
     from spconv.pytorch.utils import PointToVoxel
 
     frame = semantickitti()
-    points, intensity, size = frame.points, frame.attributes["intensity"], 0.1
+    points, intensity, edge = frame.points, frame.attributes["intensity"], 0.1
     four = torch.from_numpy(np.concatenate([points, intensity[:, None]], 1))
-    spconv = PointToVoxel([size] * 3, [-100, -100, -20, 100, 100, 20], 4, 150_000, 5)
-    return compare(
-        f"voxels of {len(points)} points at {size} m",
+    spconv = PointToVoxel([edge] * 3, [-100, -100, -20, 100, 100, 20], 4, 150_000, 5)
+    return both(
+        f"voxels of {len(points):,} points at {edge} m",
         {
-            "xkd, with features and means": lambda: voxelise(points, intensity, size),
-            "hash and sort (Pointcept)": lambda: peers.hash_and_sort(points, size),
-            "distinct rows (2DPASS)": lambda: peers.rows_unique(points, size),
+            "xkd, with features and means": lambda: voxelise(points, intensity, edge),
+            "hash and sort (Pointcept)": lambda: peers.hash_and_sort(points, edge),
+            "distinct rows (2DPASS)": lambda: peers.rows_unique(points, edge),
             "spconv PointToVoxel": lambda: spconv.generate_voxel_with_id(four),
         },
+        size(points, intensity, *voxelise(points, intensity, edge)),
     )
 
 
@@ -146,25 +188,28 @@ def labels():
     table = {raw: classes.index(name) if name else -1 for raw, (_, name) in facts["labels"].items()}
     raw = np.random.default_rng(0).choice(sorted(table), 120_000).astype(np.uint32)
     by_dict = np.vectorize(table.get)
-    return compare(
+    return both(
         "map 120,000 raw labels",
         {"xkd": lambda: training_ids(raw, table, "labels"), "vectorised dict": lambda: by_dict(raw)},
+        size(raw, training_ids(raw, table, "labels")),
     )
 
 
 def evaluation():
     rng = np.random.default_rng(0)
     true, pred = rng.integers(-1, 19, 120_000).astype(np.int16), rng.integers(0, 19, 120_000)
-    return compare(
+    return both(
         "confusion of 120,000 points",
         {
             "xkd": lambda: confusion(pred, true, 19),
             "np.add.at (semantic-kitti-api)": lambda: peers.add_at(pred, true, 19),
         },
+        size(pred, true),
     )
 
 
-SCANS, CAMERAS, SIZE, SEGMENTS, CHANNELS, POINTS, PAIRS = 16, 6, (224, 416), 150, 64, 30_000, 10_000
+SCANS = 1 if QUICK else 16
+CAMERAS, SIZE, SEGMENTS, CHANNELS, POINTS, PAIRS = 6, (224, 416), 150, 64, 30_000, 10_000
 
 
 def loss_input():
@@ -210,12 +255,14 @@ def loss():
         given[0].grad = None
         function(*given, 0.07).backward()
 
-    rows = compare(
-        f"superpixel loss of {SCANS} scans x {CAMERAS} cameras",
-        {"xkd": lambda: run(our_loss), "sparse one-hot (SLidR)": lambda: run(peers.one_hot_loss)},
-        rounds=3,
-        warm_up=1,
-    )
+    ways = {"xkd": lambda: run(our_loss), "sparse one-hot (SLidR)": lambda: run(peers.one_hot_loss)}
+    name, points, rows = f"superpixel loss of {SCANS} scans x {CAMERAS} cameras", given[0], []
+    touched = size(given[1].numpy(), given[2].numpy(), points.detach().numpy()) + size(points.detach().numpy())
+    for threads in sorted({1, cores()}):
+        torch.set_num_threads(threads)
+        label = name if threads == 1 else f"{name}, {threads} threads"
+        rows += compare(label, ways, 3, 1, touched)
+    torch.set_num_threads(1)
     values = {}
     for way in ("xkd", "one-hot"):
         said = subprocess.run(
@@ -225,7 +272,9 @@ def loss():
     assert abs(values["xkd"][0] - values["one-hot"][0]) < 1e-3, values
     for way, (_, memory) in values.items():
         print(f"{'peak of its memory':<44} {way:<36} {memory:9.2f} GiB")
-        rows.append({"what": "superpixel loss, peak of memory", "way": way, "GiB": round(memory, 3)})
+        share = memory / values["xkd"][1]
+        row = {"what": "superpixel loss, peak of memory", "way": way, "GiB": round(memory, 3), "ratio": round(share, 3)}
+        rows.append(row)
     return rows
 
 
@@ -245,7 +294,7 @@ def all_cores():
     return compare(f"pair {count} sweeps", {f"xkd, {cores()} threads": together, "xkd, one thread": alone})
 
 
-PARTS = (pairing, load_and_pair, projection, voxels, labels, evaluation, loss, all_cores)
+PARTS = (pairing, load_and_pair, stage_frame, projection, voxels, labels, evaluation, loss, all_cores)
 
 
 def main():
@@ -256,11 +305,19 @@ def main():
     torch.set_num_threads(1)
     if options.loss:
         one_loss(options.loss)
-        return
-    rows = [row for part in PARTS if options.only in (None, part.__name__) for row in part()]
+        return 0
+    rows, failed = [], {}
+    for part in PARTS if not options.only else [p for p in PARTS if p.__name__ == options.only]:
+        try:
+            rows += part()
+        except Exception as error:  # the others are worth having
+            traceback.print_exc()
+            failed[part.__name__] = str(error).split("\n")[0]
+            print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
     if not options.only:
-        keep("hot_paths", rows)
+        keep("hot_paths", rows, data="real frames" if REAL.is_dir() else "made frames", failed=failed)
+    return int(not rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
