@@ -107,7 +107,7 @@ TRAININGS = {"finetune": tuning, "distill": distilling}
 
 
 def steps(what, kinds):
-    """{loops: (STEPS, parts) milliseconds} of this process' share, and operations of a step: 2 a factor, three products forward and back."""
+    """{loops: (STEPS, parts) milliseconds} of this process' share, and the operations of a step: two a factor, forward and twice back."""
     params = profile()
     own = {loops: TRAININGS[what](params) for loops in kinds}
     settings = params["finetune" if what == "finetune" else "distill"]
