@@ -78,7 +78,7 @@ def streets(folder):
     from xkd.sim import write, write_nuscenes
 
     own = [write.Street("train", i, PER_STREET, "default", 0) for i in range(MADE // PER_STREET)]
-    results = write.make(own, folder, 2)
+    results = write.make(own, folder, 1)
     write_nuscenes.write_tables(folder / "nuscenes", "v1.0-trainval", [results[street] for street in own])
 
 
