@@ -272,7 +272,7 @@ def loss():
     assert abs(values["xkd"][0] - values["one-hot"][0]) < 1e-3, values
     for way, (_, memory) in values.items():
         print(f"{'peak of its memory':<44} {way:<36} {memory:9.2f} GiB")
-        share = memory / values["xkd"][1]
+        share = memory / values["one-hot"][1]
         row = {"what": "superpixel loss, peak of memory", "way": way, "GiB": round(memory, 3), "ratio": round(share, 3)}
         rows.append(row)
     return rows

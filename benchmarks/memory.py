@@ -100,7 +100,6 @@ def run(stage, count, folder):
         repeated = Repeated(base, count)
         for module in (prepare, extract, gather):
             module.open_split = lambda *_: repeated
-        prepare.digest = extract.digest = gather.digest = lambda *_: "made"
         teacher = open_teacher({"name": "random"}) if stage != "prepare" else None
         splits = data, out / "prepared"
         work["prepare"] = lambda: prepare.prepare(data, params["prepare"], out / "prepared")

@@ -56,7 +56,7 @@ def ratios(targets):
 def growth(rows):
     """A panel for each thing that grows: milliseconds against it, and a straight line of what a linear cost would be."""
     kinds = list(dict.fromkeys(row["against"] for row in rows))
-    figure = Figure(figsize=(WIDTH, 3.1 * -(-len(kinds) // 2)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.2 * -(-len(kinds) // 2)), layout="constrained")
     panels = figure.subplots(-(-len(kinds) // 2), 2, squeeze=False).ravel()
     for kind, axes in zip(kinds, panels, strict=False):
         own = [row for row in rows if row["against"] == kind]
@@ -67,14 +67,16 @@ def growth(rows):
         slope = -1 if kind == "workers" else 1
         start = np.exp(np.mean([np.log(row["ms"][0]) for row in own]))
         axes.plot(x, start * (x / x[0]) ** slope, ":", color=INK, linewidth=1, label="linear" if slope > 0 else "ideal")
-        ticks = x if len(x) < 6 else x[::2]
+        ticks = sorted({value for row in own for value in row["x"]})
+        ticks = ticks if len(ticks) < 6 else ticks[::2]
         axes.set(xscale="log", yscale="log", xlabel=kind, ylabel="ms a frame" if kind == "workers" else "ms")
         axes.set_xticks(ticks, [f"{int(v / 1000)} k" if v >= 1000 and v % 1000 == 0 else f"{int(v)}" for v in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
-        axes.legend(fontsize=7.5)
-        axes.margins(y=0.25)
+        axes.legend(fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1)
     for axes in panels[len(kinds) :]:
         axes.set_axis_off()
     return figure

@@ -111,10 +111,10 @@ def sizes(results):
     if index:
         first = index["rows"][0]
         rows.append(
-            ("opening the index, first time", *(first["open_s"] * n / first["frames"] for n in (TRAIN, MANY)), "s")
+            ("first opening of the index", *(first["open_s"] * n / first["frames"] for n in (TRAIN, MANY)), "s")
         )
         most = (first["peak_mb"] * n / first["frames"] / 1e3 for n in (TRAIN, MANY))
-        rows.append(("memory of that, if it all grows", *most, "GB"))
+        rows.append(("its highest memory", *most, "GB"))
     return rows
 
 

@@ -118,9 +118,9 @@ def hot_paths(results):
         rows.append([row["what"], row["way"], spread(row), ratio if row["ratio"] != 1 else "1", bound])
     text = f"""## Hot paths
 
-On {results["hot_paths"].get("data", "frames")}. *of ours*: this way's time by ours, round by
-round (of memory: by SLidR's form). *of the bound*: our time by what reading and writing the bytes that the step has to touch would take at
-the rate of a copy; of loading, the bound is the second row, decoding the images alone. Rows with *processes* run in that many at once, a
+On {results["hot_paths"].get("data", "frames")}. *of ours*: this way's time by ours, round by round (of memory: by SLidR's form).
+*of the bound*: our time by what reading and writing the bytes that the step has to touch would take at the rate of a copy; below 1 the
+caches hold them. Of loading, the bound is the second row, decoding the images alone. Rows with *processes* run in that many at once, a
 call's share of the clock.
 
 """
