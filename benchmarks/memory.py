@@ -22,8 +22,9 @@ from timing import QUICK, keep, slope
 
 import xkd
 
-STAGES = {"prepare": (40, 120, 240), "teacher": (40, 120, 240), "views": (40, 80, 160)}
-STAGES |= {"distill": (100, 300, 900), "finetune": (100, 300, 900)}
+STAGES = dict.fromkeys(("prepare", "teacher", "views"), (40, 120, 240))
+"""Each takes what the one before left of as many frames."""
+STAGES |= dict.fromkeys(("distill", "finetune"), (100, 300, 900))
 MADE, STEPS, PER_STREET = (8, 3, 4) if QUICK else (40, 30, 10)
 if QUICK:
     STAGES = dict.fromkeys(STAGES, (8, 16, 24))
@@ -161,11 +162,6 @@ def alone(stage, count, folder):
         # In a process of its own, which is over before the measurement.
         code = "import sys; from pathlib import Path; from made import written; written(Path(sys.argv[1]), int(sys.argv[2]), 64)"
         subprocess.run([sys.executable, "-c", code, made, str(count)], check=True, cwd=Path(__file__).parent)
-    # A teacher's and the views' own input was left by the stage before, of as many frames or more.
-    needed = {"views": ("prepare", "teacher")}.get(stage, ())
-    for before in needed:
-        if not (folder / f"{count}" / {"prepare": "prepared"}.get(before, before)).is_dir():
-            alone(before, count, folder)
     command = [sys.executable, __file__, "--run", stage, str(count), str(folder)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(said.splitlines()[-1])
