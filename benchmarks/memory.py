@@ -4,7 +4,8 @@ Each row is a new process that runs one stage with the sections of params.yaml o
 three (their teacher is `random`, of the default one's architecture; training that one is not in it), splits written as the stages leave
 them for the last two, which make a few steps. anonymous: what the process itself holds, at most, sampled a hundred times a second; file:
 pages of memory maps, which the machine takes back when it needs them; highest: of both together, by the kernel's own count. A straight
-line through the sizes gives the base and what a thousand frames add.
+line through the sizes gives the base and what a thousand frames add, with a standard error. The sizes of the first three are such that the
+teacher's statistics, over at most 400,000 rows, take as much at each.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from timing import QUICK, keep, slope
 
 import xkd
 
-STAGES = dict.fromkeys(("prepare", "teacher", "views"), (40, 120, 240))
+STAGES = dict.fromkeys(("prepare", "teacher", "views"), (60, 120, 240))
 """Each takes what the one before left of as many frames."""
 STAGES |= dict.fromkeys(("distill", "finetune"), (100, 300, 900))
 MADE, STEPS, PER_STREET = (8, 3, 4) if QUICK else (40, 30, 10)
@@ -172,8 +173,12 @@ def line(rows):
     frames = [row["frames"] for row in rows]
     found = {"frames": frames, "time_slope": round(slope(frames, [row["seconds"] for row in rows]), 3)}
     for kind in ("anonymous", "file", "highest", *["disk"] * ("disk" in rows[0])):
-        per, base = np.polyfit(np.array(frames) / 1000, [row[kind] for row in rows], 1)
-        found |= {f"{kind}_base": round(float(base), 1), f"{kind}_per_thousand": round(float(per), 1)}
+        x, y = np.array(frames) / 1000, np.array([row[kind] for row in rows])
+        per, base = np.polyfit(x, y, 1)
+        # Of the slope, by what the sizes leave of the line.
+        error = np.sqrt(((y - base - per * x) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum())
+        values = {"base": base, "per_thousand": per, "error": error}
+        found |= {f"{kind}_{name}": round(float(value), 1) for name, value in values.items()}
     if "step_ms" in rows[0]:
         found["step_slope"] = round(slope(frames, [row["step_ms"] for row in rows]), 3)
     return found

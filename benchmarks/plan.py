@@ -5,6 +5,9 @@ published is an assumption, a constant below with its reason, and `assumptions` 
 
 import re
 
+from markdown import number, table
+from memory import STAGES
+
 import xkd
 from xkd.params import profile
 
@@ -102,11 +105,11 @@ def sizes(results):
     pairs = profile("scalr-nuscenes")["teacher"]["pairs_per_frame"]
     kept = 2 * CHANNELS * (pairs + IMAGES * profile("scalr-nuscenes")["prepare"]["superpixels"])
     rows.append(("disk: teacher's features", *(kept * n / 1e9 for n in (TRAIN, MANY)), "GB"))
-    for stage, line in results.get("memory", {}).get("lines", {}).items():
-        own = [
-            (line["anonymous_base"] + max(line["anonymous_per_thousand"], 0) * n / 1000) / 1e3 for n in (TRAIN, MANY)
-        ]
-        rows.append((f"memory of {stage}, anonymous", *own, "GB"))
+    for stage, line in lines(results):
+        told = line["anonymous_per_thousand"] > 2 * line["anonymous_error"]
+        grown = (line["anonymous_per_thousand"] * told * n / 1000 for n in (TRAIN, MANY))
+        what = f"memory of {stage}" + " (no growth told from chance)" * (not told)
+        rows.append((what, *((line["anonymous_base"] + more) / 1e3 for more in grown), "GB"))
     index = results.get("index")
     if index:
         first = index["rows"][0]
@@ -116,6 +119,12 @@ def sizes(results):
         most = (first["peak_mb"] * n / first["frames"] / 1e3 for n in (TRAIN, MANY))
         rows.append(("its highest memory", *most, "GB"))
     return rows
+
+
+def lines(results):
+    """[(stage, its line)] of the memory's results, in the pipeline's order."""
+    own = results.get("memory", {}).get("lines", {})
+    return [(stage, own[stage]) for stage in STAGES if stage in own]
 
 
 def assumptions(results, gpu_text):
@@ -138,5 +147,29 @@ def assumptions(results, gpu_text):
         "longer, that counts.",
         f"Eight cards share a training at {SHARED:.0%} of eight times one card's rate: **assumed, never measured**. The other stages "
         "share frames.",
-        "Disk, memory and the index's time are straight lines through what was measured, carried far beyond it for ten million frames.",
+        "Disk, anonymous memory and the index's time are straight lines through what was measured, carried far beyond it for ten million "
+        "frames. Memory whose growth is less than twice its standard error is taken not to grow.",
     ]
+
+
+def paper(results):
+    """The section of docs/benchmarks.md."""
+    text = GPU.read_text()
+    found, runs = hours(results, text), ("nuScenes", "ten million")
+    rows = [
+        [stage, number(rate) or "not measured", *(number(v) for run in runs for v in own[run])]
+        for stage, rate, own in found
+    ]
+    sums = [[own[run][k] for _, _, own in found] for run in runs for k in range(len(CARDS))]
+    rows.append(["**all**", "", *("" if None in values else number(sum(values)) for values in sums)])
+    head = ["stage", "frames/s a card", *(f"{run}, {n} card{'s' * (n > 1)}, h" for run in runs for n in CARDS)]
+    needs = [[what, number(small), number(large), unit] for what, small, large, unit in sizes(results)]
+    said = "\n".join(f"- {sentence}" for sentence in assumptions(results, text))
+    return f"""## A plan on paper
+
+Not run: what a run would take at the rates above.
+
+{table(head, rows)}
+{table(["what it takes", "nuScenes", "ten million frames", ""], needs)}
+{said}
+"""

@@ -1,6 +1,7 @@
 """The sections of docs/benchmarks.md as Markdown, from the results of one machine: {part: its JSON}. `table.py` writes the page."""
 
 import plan
+from markdown import number, spread, table
 from step import MADE, PARTS
 
 KINDS = ("bounds", "hot_paths", "superpixels", "index", "growth", "memory", "step")
@@ -10,34 +11,12 @@ def rows_of(results, part):
     return results.get(part, {}).get("rows", [])
 
 
-def number(value):
-    """Three significant digits, thousands by commas."""
-    if value is None:
-        return ""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def table(head, rows):
-    """Markdown; columns of figures to the right."""
-    right = [
-        bool(rows) and all(str(row[i])[:1] in "0123456789+-~" or not row[i] for row in rows) for i in range(len(head))
-    ]
-    lines = [head, ["---:" if own else "---" for own in right], *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
-
-
-def spread(row, low="low", middle="ms", high="high"):
-    return f"{number(row[middle])} [{number(row[low])}, {number(row[high])}]"
-
-
 def page(results, found, drawn):
     """The text of docs/benchmarks.md."""
     parts = [heading(results)]
     if results:
         parts += [goals(found, drawn), bounds(results), hot_paths(results), cuts(results), index(results)]
-        parts += [step(results, drawn), growth(results, drawn), memory(results), paper(results)]
+        parts += [step(results, drawn), growth(results, drawn), memory(results), plan.paper(results)]
     parts.append(ALIKE)
     return "\n".join(part.strip() + "\n" for part in parts if part)
 
@@ -206,7 +185,7 @@ def growth(results, drawn):
         times = f"{number(row['ms'][0])} to {number(row['ms'][-1])}"
         slope = "" if row["slope"] is None else f"{row['slope']:+.2f}"
         rows.append([row["path"], row["against"], ends, times, slope, f"{row['expected']:+g}"])
-    for stage, line in results.get("memory", {}).get("lines", {}).items():
+    for stage, line in plan.lines(results):
         ends = f"{line['frames'][0]:,} to {line['frames'][-1]:,}"
         if "step_slope" in line:
             rows.append([f"a step of {stage}", "frames", ends, "", f"{line['step_slope']:+.2f}", "+0"])
@@ -230,61 +209,24 @@ small sizes. InfoNCE compares every row with every other, by definition. Workers
 
 def memory(results):
     rows = []
-    for stage, line in results.get("memory", {}).get("lines", {}).items():
-        cells = [
-            f"{number(line[f'{kind}_base'])} {line[f'{kind}_per_thousand']:+,.0f}"
-            for kind in ("anonymous", "file", "highest")
-        ]
+    for stage, line in plan.lines(results):
+        cells = []
+        for kind in ("anonymous", "file", "highest"):
+            base, more, error = (line[f"{kind}_{name}"] for name in ("base", "per_thousand", "error"))
+            cells.append(f"{base:,.0f} {more:+,.0f} ± {error:,.0f}")
         disk = number(line["disk_per_thousand"]) if "disk_per_thousand" in line else ""
         rows.append([stage, ", ".join(map(str, line["frames"])), *cells, disk])
     if not rows:
         return ""
     text = """## Memory of the stages
 
-MB: base, and what a thousand frames add, by a straight line through new processes of the frames given. *anonymous*: what the process
-itself holds. *file*: pages of memory maps and libraries, which the machine takes back when it needs them. *highest*: both at once. *disk*:
-what a stage writes for a thousand frames. The base is mostly libraries; what is left from allocators and threads differs from run to run,
-so small additions, negative ones too, are chance. Frames are made; training the default teacher is not in it.
+MB: base, and what a thousand frames add with its standard error, by a straight line through new processes of the frames given.
+*anonymous*: what the process itself holds. *file*: pages of memory maps and libraries, which the machine takes back when it needs them.
+*highest*: both at once. *disk*: what a stage writes for a thousand frames. The base is mostly libraries; what allocators and threads keep
+differs from run to run, so that small additions, negative ones too, are chance. Frames are made; training the default teacher is not in it.
 
 """
     return text + table(["stage", "frames", "anonymous", "file", "highest", "disk"], rows)
-
-
-def paper(results):
-    text = plan.GPU.read_text()
-    rows = []
-    for stage, rate, own in plan.hours(results, text):
-        rows.append([stage, number(rate) or "not measured", *(number(value) for run in own.values() for value in run)])
-    head = [
-        "stage",
-        "frames/s a card",
-        *(f"{run}, {n} card{'s' * (n > 1)}, h" for run in ("nuScenes", "ten million") for n in plan.CARDS),
-    ]
-    rows.append(
-        [
-            "**all**",
-            "",
-            *(
-                total([own[run][k] for _, _, own in plan.hours(results, text)])
-                for run in ("nuScenes", "ten million")
-                for k in (0, 1)
-            ),
-        ]
-    )
-    sizes = [[what, number(small), number(large), unit] for what, small, large, unit in plan.sizes(results)]
-    said = "\n".join(f"- {sentence}" for sentence in plan.assumptions(results, text))
-    return f"""## A plan on paper
-
-Not run: what a run would take at the rates above.
-
-{table(head, rows)}
-{table(["what it takes", "nuScenes", "ten million frames", ""], sizes)}
-{said}
-"""
-
-
-def total(values):
-    return number(sum(values)) if None not in values else ""
 
 
 ALIKE = """## Fast and plain give the same

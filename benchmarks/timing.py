@@ -103,6 +103,17 @@ def together(way, calls):
             worker.join()
 
 
+def size(*arrays):
+    """Bytes of arrays, of those in lists and in fields of objects too."""
+    total = 0
+    for array in arrays:
+        if hasattr(array, "nbytes"):
+            total += array.nbytes
+        else:
+            total += size(*(array if isinstance(array, list | tuple) else vars(array).values()))
+    return total
+
+
 def slope(x, y):
     """The exponent k of y ~ x^k by least squares on the logarithms: 1 is linear, 0 constant."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])

@@ -141,12 +141,12 @@ def test_a_confusion_is_the_peers():
 
 
 def test_the_loss_is_the_peers(monkeypatch):
-    hot = module("hot_paths")
+    own = module("loss")
     for name, value in {"SCANS": 1, "CAMERAS": 2, "SIZE": (20, 30), "POINTS": 300, "PAIRS": 200, "CHANNELS": 8}.items():
-        monkeypatch.setattr(hot, name, value)
-    given = hot.loss_input()
+        monkeypatch.setattr(own, name, value)
+    given = own.loss_input()
     gradients = []
-    for loss in (hot.our_loss, module("peers").one_hot_loss):
+    for loss in (own.our_loss, module("peers").one_hot_loss):
         value = loss(*given, 0.07)
         gradients.append((value.item(), *torch.autograd.grad(value, given[0])))
     assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-4)
