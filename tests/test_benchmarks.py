@@ -151,3 +151,88 @@ def test_the_loss_is_the_peers(monkeypatch):
         gradients.append((value.item(), *torch.autograd.grad(value, given[0])))
     assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-4)
     assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-5)
+
+
+def test_memory_of_a_thousand_frames_by_hand():
+    rows = [
+        {"frames": n, "seconds": n, "anonymous": 300 + n / 10, "file": 5, "highest": m}
+        for n, m in ((100, 1), (200, 4), (300, 1))
+    ]
+    line = module("memory").line(rows)
+    assert (line["anonymous_base"], line["anonymous_per_thousand"], line["anonymous_error"]) == (300, 100, 0)
+    # Flat but for chance: residuals -1, 2, -1 leave sqrt(6 / 1 / 0.02) to the slope.
+    assert line["highest_per_thousand"] == 0 and line["highest_error"] == pytest.approx(17.3)
+    assert line["time_slope"] == 1
+
+
+def test_every_section_and_picture(tmp_path):
+    about, memory = {"machine": MACHINE}, module("memory")
+    rows = [{"frames": n, "seconds": n, "anonymous": 100 + n, "file": 5, "highest": 9, "disk": n} for n in (60, 120, 240)]
+    grown = {
+        "path": "pairing",
+        "against": "points",
+        "x": [1, 2],
+        "ms": [3, 6],
+        "low": [3, 6],
+        "high": [3, 6],
+        "slope": 1.0,
+    }
+    parts = dict.fromkeys(module("step").PARTS, 2.0)
+    steps = [
+        row("", "", 8.0, r) | {"what": "distill", "processes": 1, "loops": name}
+        for name, r in (("spconv", 1), ("float32", 2.0))
+    ]
+    cut = {
+        "ms_25": 1,
+        "ms_50": 1,
+        "ms_75": 1,
+        "ratio_25": 12,
+        "ratio_50": 12,
+        "ratio_75": 12,
+        "image": "4x2",
+        "purity": 1,
+        "segments": 2,
+    }
+    opened = {
+        "what": "first opening",
+        "frames": 9,
+        "open_s": 6.0,
+        "open_cpu_s": 6.0,
+        "peak_mb": 9,
+        "frame_ms": 1,
+        "cameras_ms": 1,
+    }
+    results = {
+        "superpixels": about
+        | {"rows": [cut | {"method": m, "recall": r} for m, r in (("slic", 0.8), ("scikit-image slic", 0.9))]},
+        "index": about
+        | {
+            "scenes": 2,
+            "tables": {"a": 1},
+            "cache": 1,
+            "slopes": {"open_cpu_s": 1},
+            "growth": [opened],
+            "rows": [opened],
+        },
+        "growth": about | {"rows": [grown | {"expected": 1.0}]},
+        "memory": about | {"rows": rows, "lines": {"prepare": memory.line(rows)}},
+        "step": about | {"rows": [own | parts | {"steps": 3} for own in steps]},
+    }
+    found = module("table").targets(results)
+    drawn = module("pictures").save(results, found, tmp_path)
+    assert drawn == ["targets", "growth", "step"] and all(
+        (tmp_path / f"{name}.png").stat().st_size > 5000 for name in drawn
+    )
+    page = module("sections").page(results, found, drawn)
+    reached = {own["name"]: own["reached"] for own in found}
+    # Twelve times as fast, but with less recall; twice the steps; an index that takes six seconds.
+    assert (
+        not reached["superpixels"]
+        and reached["step of distill, 1 process"]
+        and not reached["nuScenes' index, first opening"]
+    )
+    assert (
+        "| prepare | 60, 120, 240 | 100 +1,000 ± 0 |" in page
+        and "| pairing | points | 1 to 2 | 3 to 6 | +1.00 | +1 |" in page
+    )
+    assert "**Not measured on it**: bounds, hot_paths." in page and "| prepare | not measured |" in page
