@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from made import CLASSES, picture, rig, street
-from timing import QUICK, compare, keep, slope
+from timing import QUICK, compare, keep, said, slope
 
 from xkd import contrast, superpixels
 from xkd import student as students
@@ -181,7 +181,7 @@ def main():
             rows += part()
         except Exception as error:  # the others are worth having
             traceback.print_exc()
-            failed[part.__name__] = str(error).split("\n")[0]
+            failed[part.__name__] = said(error)
             print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
     keep("growth", rows, failed=failed, bfloat16=has_half())
     return int(not rows)

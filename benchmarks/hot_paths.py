@@ -17,7 +17,7 @@ import numpy as np
 import peers
 import torch
 from loss import loss
-from timing import MADE, REAL, compare, keep, on_all_cores, size
+from timing import MADE, REAL, compare, keep, on_all_cores, said, size
 
 import xkd
 from xkd import prepare
@@ -226,7 +226,7 @@ def main():
             rows += part()
         except Exception as error:  # the others are worth having
             traceback.print_exc()
-            failed[part.__name__] = str(error).split("\n")[0]
+            failed[part.__name__] = said(error)
             print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
     if not options.only:
         keep("hot_paths", rows, data="real frames" if REAL.is_dir() else "made frames", failed=failed)

@@ -103,6 +103,13 @@ def together(way, calls):
             worker.join()
 
 
+def said(error):
+    """The first line of an error, without where this checkout lies: results are published."""
+    return (
+        str(error).split("\n")[0].replace(f"{xkd.ROOT}/", "").replace(f"{REAL}/", "").replace(f"{xkd.ROOT.parent}/", "")
+    )
+
+
 def size(*arrays):
     """Bytes of arrays, of those in lists and in fields of objects too."""
     total = 0
