@@ -30,7 +30,7 @@ help:
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
 	echo '               the same stages on your data, in out/real'
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
-	echo 'make bench     the steps around the network, each against a named peer'
+	echo 'make bench     every step against a named peer and what the machine can do (QUICK=1: tiny, only to see that it runs)'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
@@ -87,9 +87,9 @@ study: install
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
-	@echo 'xkd: benchmarks: some minutes, on a machine that does nothing else; each row is a ratio on one input, kept in benchmarks/results.'
-	test -f data/xkd-sim.json || python -m xkd.sim data
-	python benchmarks/hot_paths.py
+	@echo 'xkd: benchmarks: about a quarter of an hour on two cores, on a machine that does nothing else; results in benchmarks/results, their page in docs/benchmarks.md.'
+	test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
+	python benchmarks/run.py $(if $(QUICK),--quick) $(PARTS)
 
 demo: install
 	@python -m xkd.profiles demo out/demo

@@ -12,77 +12,19 @@ from unittest import mock
 
 import numpy as np
 import torch
+from made import CLASSES, written
 from timing import keep
 
 from xkd import distill, finetune, train
 from xkd import student as students
-from xkd.files import write_json
 from xkd.params import profile
 from xkd.prepared import Prepared
 
-FRAMES, STEPS, WARM_UP, PAIRS, CHANNELS, SEGMENTS = 64, 50, 15, 4096, 384, 900
-CLASSES = [f"class {i}" for i in range(16)]
+FRAMES, STEPS, WARM_UP = 64, 50, 15
 STUDENTS = {
     "spunet, 39 M": {"backbone": "spunet", "voxel": 0.1, "widths": [32, 32, 64, 128, 256, 256, 128, 96, 96]},
     "unet of the gpu profile": {"backbone": "unet", "voxel": 0.1, "widths": [32, 64, 128, 256, 256]},
 }
-
-
-def sweep(rng):
-    """Points (N, 3) of a street of ground, walls and boxes as 32 beams see it."""
-    azimuth, elevation = np.meshgrid(
-        np.linspace(-np.pi, np.pi, 1084, endpoint=False), np.radians(np.linspace(-30, 10, 32))
-    )
-    azimuth, elevation = azimuth.ravel(), elevation.ravel()
-    sector = ((azimuth + np.pi) / (2 * np.pi) * 120).astype(int)
-    wall, top = rng.uniform(4, 45, 120)[sector], rng.uniform(0.5, 9, 120)[sector]
-    ground = np.where(elevation < 0, 1.8 / np.tan(np.maximum(-elevation, 1e-6)), np.inf)
-    standing = np.where(wall * np.tan(elevation) < top, wall, np.inf)
-    away = np.minimum(ground, standing)
-    away = away + rng.normal(0, 0.03, len(away))
-    kept = away < 80
-    away, azimuth, elevation = away[kept], azimuth[kept], elevation[kept]
-    return np.stack([away * np.cos(azimuth), away * np.sin(azimuth), away * np.tan(elevation)], 1).astype(np.float32)
-
-
-def written(folder):
-    """Splits `prepared/train` and `teacher/train` in the form that the stages leave; -> mean points a frame."""
-    rng = np.random.default_rng(0)
-    scans = [sweep(rng) for _ in range(FRAMES)]
-    offsets = np.cumsum([0, *map(len, scans)])
-    points, total = np.concatenate(scans), int(offsets[-1])
-    labels = (np.abs(points // 4).sum(1) % len(CLASSES)).astype(np.int16)
-    prepared, teacher = folder / "prepared" / "train", folder / "teacher" / "train"
-    prepared.mkdir(parents=True), teacher.mkdir(parents=True)
-    for name, array in {
-        "points": points,
-        "intensity": rng.random(total, np.float32),
-        "labels": labels,
-        "offsets": offsets,
-    }.items():
-        np.save(prepared / f"{name}.npy", array)
-    frames = [
-        {"id": str(i), "scene": f"street-{i // 4}", "points": len(s), "labelled": True} for i, s in enumerate(scans)
-    ]
-    about = {"frames": frames, "classes": CLASSES, "cameras": [], "colours": [[0, 0, 0]] * len(CLASSES)}
-    write_json(prepared / "frames.json", about | {"labelled": True, "paired": False, "digest": "made"})
-    point = np.concatenate([np.sort(rng.choice(len(s), PAIRS, replace=False)) for s in scans])
-    segment = np.concatenate([np.sort(rng.integers(SEGMENTS, size=PAIRS)) + i * SEGMENTS for i in range(FRAMES)])
-    for name, array in {
-        "point": point,
-        "superpixel": segment,
-        "features": rng.standard_normal((len(point), CHANNELS), np.float32).astype(np.float16),
-        "offsets": np.arange(FRAMES + 1) * PAIRS,
-        "superpixel_features": rng.standard_normal((FRAMES * SEGMENTS, CHANNELS), np.float32).astype(np.float16),
-        "superpixel_offsets": np.arange(FRAMES + 1) * SEGMENTS,
-        "correlation": np.eye(CHANNELS),
-    }.items():
-        np.save(teacher / f"{name}.npy", array)
-    write_json(
-        teacher / "features.json",
-        {"dim": CHANNELS, "digest": "made", "mean": [0.0] * CHANNELS, "std": [1.0] * CHANNELS},
-    )
-    return total / FRAMES
 
 
 def measured(run, batch, made=False, profiled=None):
@@ -148,7 +90,7 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        size = written(folder)
+        size = written(folder, FRAMES)
         data = params["data"] | {"unlabelled": [], "tuning": []}
         places = (folder / "prepared", folder / "teacher")
         split = Prepared(places[0], "train")

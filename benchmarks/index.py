@@ -4,7 +4,7 @@ Makes tables of the size and form of v1.0-trainval (850 scenes, 34,149 samples, 
 twelve sensors, the official order of fields, a line a field without indentation), without any scan or image, in a temporary folder, or in
 FOLDER, which stays and is not made again. Each row of the result is one new process: seconds by the clock and of CPU, numba and pandas
 imported within, and the highest resident memory, of opening; milliseconds of CPU of a frame and of its cameras, over 1000 frames. The first
-opening finds nothing kept, the second what the first kept. Also in out/benchmarks/index.json.
+opening finds nothing kept, the second what the first kept. A row of the tables cut to each share of `GROWTH` follows, for how it grows.
 """
 
 import argparse
@@ -17,11 +17,12 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import xkd
+from timing import QUICK, keep, slope
+
 from xkd.datasets import reader
-from xkd.files import write_json
 
 SCENES, SAMPLES, ROWS, FRAMES = 850, 34_149, 2_631_083, 1000
+GROWTH = (0.125, 0.25, 0.5)
 CAMERAS = "CAM_FRONT CAM_FRONT_RIGHT CAM_BACK_RIGHT CAM_BACK CAM_BACK_LEFT CAM_FRONT_LEFT".split()
 RADARS = "RADAR_FRONT RADAR_FRONT_LEFT RADAR_FRONT_RIGHT RADAR_BACK_LEFT RADAR_BACK_RIGHT".split()
 SENSORS = {name: ("camera", "jpg") for name in CAMERAS} | {name: ("radar", "pcd") for name in RADARS}
@@ -156,10 +157,7 @@ def opened(what, root, split, cache):
 
 
 def main(folder, scenes):
-    root = folder / f"nuscenes-{scenes}"
-    if not root.is_dir():
-        make(folder / "part", scenes)
-        os.replace(folder / "part", root)
+    root = made(folder, scenes)
     sizes = {path.name: path.stat().st_size for path in sorted((root / "v1.0-trainval").glob("*.json"))}
     print("  ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items()))
     with tempfile.TemporaryDirectory() as cache:
@@ -167,13 +165,33 @@ def main(folder, scenes):
         rows = [opened(what, root, split, cache) for what, split in order]
         kept = sum(path.stat().st_size for path in Path(cache).rglob("*") if path.is_file())
     print(f"index cache {kept / 1e6:.1f} MB")
-    write_json(xkd.ROOT / "out" / "benchmarks" / "index.json", {"tables": sizes, "cache": kept, "rows": rows})
+    growth = []
+    for share in GROWTH:
+        with tempfile.TemporaryDirectory() as cache:
+            growth.append(opened(f"{share:g} of the scenes", made(folder, max(1, round(share * scenes))), None, cache))
+    growth.append(rows[0])
+    slopes = {key: round(slope([r["frames"] for r in growth], [r[key] for r in growth]), 3) for key in ("open_cpu_s",)}
+    keep("index", rows, scenes=scenes, tables=sizes, cache=kept, growth=growth, slopes=slopes)
+
+
+def made(folder, scenes):
+    """The root of tables of so many scenes in `folder`, written where they are not there yet."""
+    root = folder / f"nuscenes-{scenes}"
+    if not root.is_dir():
+        make(folder / "part", scenes)
+        os.replace(folder / "part", root)
+    return root
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split(":")[1].strip())
-    parser.add_argument("--scenes", type=int, default=SCENES)
-    parser.add_argument("--folder", type=Path, help="where the tables stay for the next time; else they are temporary")
+    parser.add_argument("--scenes", type=int, default=20 if QUICK else SCENES)
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=os.environ.get("XKD_BENCH_INDEX"),
+        help="where the tables stay for the next time (or $XKD_BENCH_INDEX); else they are temporary",
+    )
     given = parser.parse_args()
     if given.folder:
         main(given.folder, given.scenes)

@@ -4,7 +4,7 @@ beside scikit-image as it comes, and OpenCV's ximgproc where it is installed, at
 On made 320 x 180 images, whose pixels have labels, and on a SemanticKITTI image, some of whose pixels have a labelled point, where
 ../shared/data holds one. Every round runs each method once; a ratio is that of one round to `slic`, so that what slows the machine
 slows both. Milliseconds of CPU time, which other programs disturb less than they do the clock. Medians and quartiles after a warm-up, also
-in out/benchmarks/superpixels.json. recall: share of the labels' boundaries within two pixels of a cut; purity: share of labelled pixels
+in results/superpixels-<machine>.json. recall: share of the labels' boundaries within two pixels of a cut; purity: share of labelled pixels
 that have the commonest label of their segment.
 """
 
@@ -15,15 +15,16 @@ import numpy as np
 from skimage import segmentation
 from skimage.color import rgb2gray
 from skimage.filters import sobel
+from timing import QUICK, keep
+from timing import REAL as FOLDER
 
 import xkd
 from xkd import merging, superpixels
-from xkd.files import write_json
 from xkd.geometry import pair
 from xkd.params import profile
 
-ROUNDS, STREETS, SIZE = 9, 6, (180, 320)
-REAL = xkd.ROOT.parent / "shared" / "data" / "semantickitti"
+ROUNDS, STREETS, SIZE = (2, 1, (180, 320)) if QUICK else (7, 6, (180, 320))
+REAL = FOLDER / "semantickitti"
 METHODS = {
     "slic": lambda image, n: superpixels.segment(image, n),
     "ward": lambda image, n: merging.segment(image, n),
@@ -143,7 +144,7 @@ def main(rounds=ROUNDS):
                 flush=True,
             )
             rows.append(row)
-    write_json(xkd.ROOT / "out" / "benchmarks" / "superpixels.json", {"rounds": rounds, "rows": rows})
+    keep("superpixels", rows, rounds=rounds)
 
 
 if __name__ == "__main__":
