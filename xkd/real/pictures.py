@@ -106,7 +106,7 @@ def segmented(image, ids, pixel):
     left.imshow(np.where(wide[..., None], np.uint8(255), image))
     left.set_title(f"{len(count):,} segments", fontsize=10)
     right.imshow(mean[ids])
-    right.scatter(pixel[:, 1], pixel[:, 0], s=0.6, color="black", linewidths=0)
+    right.scatter(pixel[:, 1], pixel[:, 0], s=0.9, color="#E69F00", linewidths=0)
     right.set_title(f"{len(np.unique(ids[pixel[:, 0], pixel[:, 1]])):,} of them hold points", fontsize=10)
     for axis in (left, right):
         axis.set_axis_off()

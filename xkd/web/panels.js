@@ -24,6 +24,7 @@ function canDraw3D() {
 
 function drawCloud() {
   if (!canDraw3D()) {
+    $("cloud").style.height = "auto";
     $("cloud").textContent = "The scan cannot be shown in 3D: this browser has no WebGL (or it is switched off). All else on this page works without.";
     return;
   }
