@@ -57,11 +57,12 @@ def run(name, data, features, teacher, given, path):
     root, masks = samples.place(name, data, dest / "data")
     dataset = samples.opened(name, root)
     source = features or (data / sample.features if sample.features else None)
-    if source is None or not source.is_dir():
+    if source is not None and source.is_dir():
+        source = maps.even(dataset, source, dest / "data" / "maps", root)
+    else:
         source = dest / "data" / "maps"
-        print(
-            f"xkd: {maps.write(dataset, teacher, source, root)} images seen by the embedded teacher, which learnt from made ones"
-        )
+        count = maps.write(dataset, teacher, source, root)
+        print(f"xkd: {count} images seen by the embedded teacher, which learnt from made ones", flush=True)
     changes = samples.settings(name, root, masks, [f"teacher.source={source.absolute()}", *given])
     sections = profiles.overlaid(f"real-{name}", changes)
     profiles.copy(dest, sections)
