@@ -141,7 +141,9 @@ def test_a_run_in_words(stages, made, tmp_path):
     found = page.plain(numbers.numbers(tmp_path / "out", data))
     assert found["frames"] == len(train) and found["pairs"] == sum(len(train.pairs(i).point) for i in range(len(train)))
     # The same weights before and after.
-    assert found["probe"]["before"] == found["probe"]["after"] and 0 < found["probe"]["after"]["accuracy"] <= 100
+    assert found["probe"]["before"] == found["probe"]["after"] and all(
+        0 < v <= 100 for v in found["probe"]["after"].values()
+    )
     said = dict(numbers.lines(found))
     assert said["loss of the distillation (cosine)"] == "0.900 -> 0.500"
     assert said["superpixels of the scan"] == "25.0% find their own among 50 (chance 2.0%), on frames it learnt from"

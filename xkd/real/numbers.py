@@ -67,7 +67,7 @@ def probed(train, validation, folder):
         guess = probe.linear(*drawn, len(train.classes))
         counts = probe.score(*scored, embedding(network, scored[0]), guess)[0].sum(0)
         right = 100 * float(np.trace(counts) / counts.sum())
-        found[name] = {"accuracy": right, "miou": 100 * float(metrics.miou(counts))}
+        found[name] = {"accuracy": right, "miou": float(metrics.miou(counts))}
     return found
 
 
