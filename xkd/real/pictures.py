@@ -19,6 +19,8 @@ REACH = 35.0
 """Metres to each side of the scan from above."""
 ACROSS = 3
 """Images in a row."""
+DOTS = 10_000
+"""Points that are drawn on superpixels at most, evenly chosen: more would hide them."""
 
 
 def pictures(frame, dataset, cut):
@@ -106,8 +108,10 @@ def segmented(image, ids, pixel):
     left.imshow(np.where(wide[..., None], np.uint8(255), image))
     left.set_title(f"{len(count):,} segments", fontsize=10)
     right.imshow(mean[ids])
+    held, step = len(np.unique(ids[pixel[:, 0], pixel[:, 1]])), -(-len(pixel) // DOTS)
+    pixel = pixel[::step]
     right.scatter(pixel[:, 1], pixel[:, 0], s=0.9, color="#E69F00", linewidths=0)
-    right.set_title(f"{len(np.unique(ids[pixel[:, 0], pixel[:, 1]])):,} of them hold points", fontsize=10)
+    right.set_title(f"{held:,} of them hold points" + (f" (1 in {step} is drawn)" if step > 1 else ""), fontsize=10)
     for axis in (left, right):
         axis.set_axis_off()
     return jpeg(figure)
