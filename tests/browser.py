@@ -31,13 +31,13 @@ def needed():
 class Browser:
     """One tab. `errors`: what its console said at level error, and uncaught exceptions; `requests`: every address that it asked for."""
 
-    def __init__(self, profile, width=1160, height=900, patience=120):
+    def __init__(self, profile, width=1160, height=900, patience=120, more=()):
         self.patience, self.number, self.rest = patience, 0, b""
         self.errors, self.requests, self.answers = [], [], {}
         (take, self.out), (self.into, give) = os.pipe(), os.pipe()
         # Chromium reads from descriptor 3 and writes to 4.
         command = f'exec "$0" "$@" 3<&{take} 4>&{give}'
-        given = (*FLAGS.split(), f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank")
+        given = (*FLAGS.split(), *more, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank")
         self.process = subprocess.Popen(
             ["bash", "-c", command, program(), *given],
             pass_fds=(take, give),

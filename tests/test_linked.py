@@ -36,11 +36,11 @@ def scene(dataset, students):
 
 
 @contextmanager
-def opened(scene, folder):
+def opened(scene, folder, *flags):
     """The page of a scene in a browser; at the end: its console said no error, and nothing was asked of the network."""
     browser.needed()
     linked.write(scene, folder / "page.html")
-    with browser.Browser(folder / "profile", patience=300) as tab:
+    with browser.Browser(folder / "profile", patience=300, more=flags) as tab:
         tab.open((folder / "page.html").as_uri(), "!!document.body && document.body.dataset.ready === 'yes'")
         tab.folder = folder
         yield tab
@@ -220,6 +220,15 @@ def test_a_point_hidden_from_an_image_is_not_shown_in_it(page, dataset):
     target = int(np.flatnonzero((shown < into) & (shown > 0))[0])
     page.run(f"show(1), pickPoint({target})")
     assert page.run("document.querySelectorAll('#views canvas').length") == shown[target]
+
+
+def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(dataset, students, tmp_path):
+    small = linked.scene(dataset, 1, (Stripes(), "stripes"), students, reach=0, most=300, superpixels=0)
+    with opened(small, tmp_path, "--disable-3d-apis") as tab:
+        tab.wait(lambda: "has no WebGL" in tab.run("document.getElementById('cloud').textContent"))
+        tab.run("pickPoint(100)")
+        assert tab.run("looks.state.pick.point") == 100
+        assert tab.run("document.querySelectorAll('#views canvas').length") > 0
 
 
 def looked(scene, i, key):

@@ -16,7 +16,18 @@ function drawImages() {
   });
 }
 
+// Asked once: a browser gives few such contexts.
+function canDraw3D() {
+  looks.gl ??= !!document.createElement("canvas").getContext("webgl");
+  return looks.gl;
+}
+
 function drawCloud() {
+  if (!canDraw3D()) {
+    $("cloud").style.height = "auto";
+    $("cloud").textContent = "The scan cannot be shown in 3D: this browser has no WebGL (or it is switched off). All else on this page works without.";
+    return;
+  }
   const { value, palette } = colouring(looks.state.colour), here = pickedHere(), p = points(), count = p.length / 3;
   const axis = k => Float32Array.from({ length: count }, (_, i) => p[3 * i + k]);
   const stops = palette.flatMap((rgb, k) => [[k / 256, `rgb(${rgb})`], [(k + 1) / 256, `rgb(${rgb})`]]);
