@@ -167,7 +167,9 @@ def test_memory_of_a_thousand_frames_by_hand():
 
 def test_every_section_and_picture(tmp_path):
     about, memory = {"machine": MACHINE}, module("memory")
-    rows = [{"frames": n, "seconds": n, "anonymous": 100 + n, "file": 5, "highest": 9, "disk": n} for n in (60, 120, 240)]
+    rows = [
+        {"frames": n, "seconds": n, "anonymous": 100 + n, "file": 5, "highest": 9, "disk": n} for n in (60, 120, 240)
+    ]
     grown = {
         "path": "pairing",
         "against": "points",

@@ -42,7 +42,7 @@ class Nodes:
         while len(self.cluster.worker_nodes) < count:
             self.count += 1
             self.cluster.add_node(node_ip_address=f"127.0.0.{self.count}", **({"num_cpus": 2} | resources))
-        self.cluster.wait_for_nodes()
+        self.cluster.wait_for_nodes(timeout=300)
         return self.cluster.address
 
     def kill_node_of(self, process):
@@ -262,6 +262,10 @@ def alone(tmp_path_factory, made):
     return folder / "alone"
 
 
+def stages_of(folder):
+    return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+
+
 @pytest.mark.parametrize("kill", [False, True])
 def test_the_smoke_pipeline_is_that_of_dvc_repro(nodes, alone, tmp_path, kill):
     swept = shutil.copytree(alone.with_name("fresh"), tmp_path / "swept")
@@ -271,6 +275,7 @@ def test_the_smoke_pipeline_is_that_of_dvc_repro(nodes, alone, tmp_path, kill):
         nodes.kill_node_of(process_of(swept, "distill@0"))
     assert process.wait() == 0, said(swept)
     assert ("distill@0 was lost with its machine and starts again" in said(swept)) == kill
+    assert stages_of(swept) == stages_of(alone)
     assert (swept / "dvc.lock").read_bytes() == (alone / "dvc.lock").read_bytes()
     names = sorted(path.name for path in (alone / "out" / "metrics").iterdir())
     assert len(names) == 4 and sorted(path.name for path in (swept / "out" / "metrics").iterdir()) == names

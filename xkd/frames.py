@@ -7,6 +7,7 @@ given, it makes itself.
 
 import copyreg
 import os
+import pickle
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +121,7 @@ class Workers:
         for reference in ended:
             part = running.pop(reference)
             try:
-                yield part, self.ray.get(reference)
+                yield part, pickle.loads(self.ray.get(reference))
             except self.ray.exceptions.RayError as error:
                 # An error of the frames' own, such as a broken file, comes again here.
                 tell(f"part {part} was lost and is made by the stage itself ({said(error)})")
@@ -136,11 +137,12 @@ def several(function, items, threads):
 
 
 def remote(packed, part, threads):
-    """The results of a part, made by a task. packed: a list of one reference, or Ray would fetch it for every part."""
+    """The results of a part, made by a task, pickled. packed: a list of one reference, or Ray would fetch it for every part."""
     function = unpacked(*packed)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)  # as `xkd.extract` does
-    return several(function, part, threads)
+    # Arrays that Ray itself hands over cannot be written to.
+    return pickle.dumps(several(function, part, threads), pickle.HIGHEST_PROTOCOL)
 
 
 @lru_cache(maxsize=1)
