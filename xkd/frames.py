@@ -6,6 +6,7 @@ given, it makes itself.
 """
 
 import copyreg
+import logging
 import os
 import pickle
 import sys
@@ -55,14 +56,14 @@ class Workers:
         pass  # the next split has the same tasks' processes
 
     def _connect(self):
-        import ray
-
-        self.ray = ray
+        logging.getLogger("ray.widgets").setLevel(logging.ERROR)
         with warnings.catch_warnings():  # they would be a part of the executed notebook, too
             warnings.simplefilter("ignore")
+            import ray
+
             options = {"log_to_driver": False, "logging_level": "error", "_node_ip_address": self.node}
             ray.init(address=self.address, ignore_reinit_error=True, **options)
-        there = ray.cluster_resources()
+        self.ray, there = ray, ray.cluster_resources()
         rooms = [
             there.get(kind, 0) / need for kind, need in zip(("CPU", "GPU"), self.needs.values(), strict=True) if need
         ]
