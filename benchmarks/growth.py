@@ -7,14 +7,13 @@ How the stages grow with frames is `memory.py`'s, which runs them; how an index 
 
 import sys
 import tempfile
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from made import CLASSES, picture, rig, street
-from timing import QUICK, compare, keep, said, slope
+from timing import QUICK, compare, keep, measured, slope
 
 from xkd import contrast, superpixels
 from xkd import student as students
@@ -175,14 +174,7 @@ PARTS = (points, cameras, frames, segments, classes, workers)
 
 def main():
     torch.set_num_threads(1)
-    rows, failed = [], {}
-    for part in PARTS:
-        try:
-            rows += part()
-        except Exception as error:  # the others are worth having
-            traceback.print_exc()
-            failed[part.__name__] = said(error)
-            print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
+    rows, failed = measured(PARTS)
     keep("growth", rows, failed=failed, bfloat16=has_half())
     return int(not rows)
 

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import tempfile
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 import peers
 import torch
 from loss import loss
-from timing import MADE, REAL, compare, keep, on_all_cores, said, size
+from timing import MADE, REAL, compare, keep, measured, on_all_cores, size
 
 import xkd
 from xkd import prepare
@@ -220,14 +219,7 @@ def main():
     parser.add_argument("--only", choices=[part.__name__ for part in PARTS], help="one part alone; nothing is kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows, failed = [], {}
-    for part in PARTS if not options.only else [p for p in PARTS if p.__name__ == options.only]:
-        try:
-            rows += part()
-        except Exception as error:  # the others are worth having
-            traceback.print_exc()
-            failed[part.__name__] = said(error)
-            print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
+    rows, failed = measured([part for part in PARTS if options.only in (None, part.__name__)])
     if not options.only:
         keep("hot_paths", rows, data="real frames" if REAL.is_dir() else "made frames", failed=failed)
     return int(not rows)

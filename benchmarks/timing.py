@@ -8,6 +8,7 @@ import os
 import platform
 import threading
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -148,6 +149,19 @@ def label(about):
     """What the files of a machine are called after, of what `machine` says of it."""
     words = "-".join([*about["processor"].lower().split(), f"{about['cores']}cores", *about["vectors"][-1:]])
     return "".join(c if c.isalnum() or c == "-" else "" for c in words)
+
+
+def measured(parts):
+    """All rows of functions that give some, and {name: sentence} of those that failed, which has been said."""
+    rows, failed = [], {}
+    for part in parts:
+        try:
+            rows += part()
+        except Exception as error:  # the others are worth having
+            traceback.print_exc()
+            failed[part.__name__] = said(error)
+            print(f"xkd: {part.__name__}: not measured: {failed[part.__name__]}", flush=True)
+    return rows, failed
 
 
 def keep(name, rows, **more):
