@@ -87,7 +87,7 @@ study: install
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
-	@echo 'xkd: benchmarks: about a quarter of an hour on two cores, on a machine that does nothing else; results in benchmarks/results, their page in docs/benchmarks.md.'
+	@echo 'xkd: benchmarks: up to half an hour on two cores, on a machine that does nothing else; results in benchmarks/results, their page in docs/benchmarks.md.'
 	test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
 	python benchmarks/run.py $(if $(QUICK),--quick) $(PARTS)
 

@@ -25,7 +25,7 @@ def heading(results):
     text = """# Benchmarks
 
 Written by `python benchmarks/table.py` from what `make bench` keeps in benchmarks/results; `make bench` does both, on a machine that
-does nothing else, in about a quarter of an hour on two cores. Every row is measured in one run on one input, in turn with its peer, after
+does nothing else, in half an hour on two cores, or less. Every row is measured in one run on one input, in turn with its peer, after
 a warm-up: medians, quartiles in brackets. Absolute times are this machine's; ratios travel better. What a GPU does is in
 [gpu.md](gpu.md).
 """
