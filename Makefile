@@ -127,7 +127,7 @@ folders:
 test: install-test
 	@ruff check --output-format concise .
 	echo 'xkd: tests and notebooks'
-	python -m xkd.estimate 460
+	python -m xkd.estimate 1000
 	python -m pytest --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test
