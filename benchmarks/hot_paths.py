@@ -27,7 +27,7 @@ from xkd.machine import cores
 from xkd.metrics import confusion
 from xkd.params import profile
 from xkd.segments import open_method
-from xkd.sparse import voxelise
+from xkd.sparse import assign, voxelise
 
 
 def both(name, ways, touched=None, rounds=15):
@@ -166,6 +166,13 @@ def voxels():
             "spconv PointToVoxel": lambda: spconv.generate_voxel_with_id(four),
         },
         size(points, intensity, *voxelise(points, intensity, edge)),
+    ) + both(
+        f"cells alone of {len(points):,} points at {edge} m",
+        {
+            "xkd, with the points' features": lambda: assign(points, intensity, edge),
+            "hash and sort (Pointcept)": lambda: peers.hash_and_sort(points, edge),
+        },
+        size(points, intensity, *assign(points, intensity, edge)),
     )
 
 

@@ -18,6 +18,7 @@ PAGE = OUT.parent / "benchmarks.md" if QUICK else xkd.ROOT / "docs" / "benchmark
 PEERS = (
     ("pairing", "pair a sweep with", "from disk", "nuscenes-devkit", 15),
     ("voxelising", "voxels of", "m", "hash and sort", 6),
+    ("voxelising, cells alone", "cells alone of", "m", "hash and sort", 6),
     ("evaluation", "confusion of", "points", "np.add.at", 5),
     ("superpixel loss", "superpixel loss of", "cameras", "sparse one-hot", 4),
 )

@@ -42,7 +42,9 @@ INPUTS = ("intensity", "height", "range", "offset_x", "offset_y", "offset_z")
 
 HEIGHT, RANGE = 0.25, 0.04
 """What a height and a range in metres are multiplied by, so that they are about as large as the other inputs."""
-REACH = 1 << 20
+BITS = 21
+REACH = 1 << BITS - 1
+"""A cell's place along an axis is a number of so many bits, so that all three are one number; and how far it reaches to either side."""
 MASK = 32
 
 
@@ -96,49 +98,69 @@ class Voxels:
 
 
 @njit(cache=True, nogil=True)
-def _voxelise(points, intensity, size):
-    """Cells of a scan in the order of their first point: cells (V, 3) int64, inverse (N,), counts (V,), inputs (N, 6)."""
-    n = len(points)
-    slots = 16
-    while slots < 2 * n:
-        slots *= 2
-    table = np.full(slots, -1, np.int64)
-    keys = np.empty(n, np.int64)
-    cells = np.empty((n, 3), np.int64)
-    inverse = np.empty(n, np.int64)
-    counts = np.zeros(n, np.int64)
-    inputs = np.empty((n, 6), np.float32)
-    used = 0
-    for i in range(n):
+def _place(points, intensity, size, keys, inputs):
+    """Fills keys (N,), a number for the cell of each point, and inputs (N, 6)."""
+    for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        cx, cy, cz = np.floor(x / size), np.floor(y / size), np.floor(z / size)
+        a, b, c = x / size, y / size, z / size
+        cx, cy, cz = np.floor(a), np.floor(b), np.floor(c)
         inputs[i, 0] = intensity[i]
         inputs[i, 1] = z * HEIGHT
         inputs[i, 2] = np.sqrt(x * x + y * y) * RANGE
-        inputs[i, 3] = x / size - cx - 0.5
-        inputs[i, 4] = y / size - cy - 0.5
-        inputs[i, 5] = z / size - cz - 0.5
-        key = (np.int64(cx) + 1048576) | ((np.int64(cy) + 1048576) << 21) | ((np.int64(cz) + 1048576) << 42)
-        slot = (key * -7046029254386353131 >> 20) & (slots - 1)
-        while table[slot] >= 0 and keys[table[slot]] != key:
-            slot = (slot + 1) & (slots - 1)
-        if table[slot] < 0:
-            table[slot] = used
-            keys[used] = key
-            cells[used, 0], cells[used, 1], cells[used, 2] = np.int64(cx), np.int64(cy), np.int64(cz)
-            used += 1
-        inverse[i] = table[slot]
-        counts[table[slot]] += 1
-    return cells[:used].copy(), inverse, counts[:used].copy(), inputs
+        inputs[i, 3] = a - cx - 0.5
+        inputs[i, 4] = b - cy - 0.5
+        inputs[i, 5] = c - cz - 0.5
+        keys[i] = (np.int64(cx) + REACH) | ((np.int64(cy) + REACH) << BITS) | ((np.int64(cz) + REACH) << 2 * BITS)
 
 
 @njit(cache=True, nogil=True)
-def _mean(inputs, inverse, counts):
-    total = np.zeros((len(counts), inputs.shape[1]), np.float32)
+def _group(inverse, table, found):
+    """Puts the number of each key's cell, 0.. in the order of their first points, in the place of the key; found: the keys of the cells.
+    -> how many there are. Apart from `_place`, so that what it jumps about in is small enough for the caches."""
+    last, used = len(table) - 1, 0
     for i in range(len(inverse)):
+        key = inverse[i]
+        slot = (key * -7046029254386353131 >> 20) & last
+        cell = table[slot]
+        while cell >= 0 and found[cell] != key:
+            slot = (slot + 1) & last
+            cell = table[slot]
+        if cell < 0:
+            cell = used
+            table[slot], found[cell] = cell, key
+            used += 1
+        inverse[i] = cell
+    return used
+
+
+@njit(cache=True, nogil=True)
+def _cells(keys):
+    """Keys (V,) -> cells (V, 3) int64 x, y, z."""
+    cells = np.empty((len(keys), 3), np.int64)
+    for v in range(len(keys)):
+        for k in range(3):
+            cells[v, k] = (keys[v] >> k * BITS & 2 * REACH - 1) - REACH
+    return cells
+
+
+def assign(points, intensity, size):
+    """What of `voxelise` other libraries have: cells (V, 3) int64 in the order of their first points, inverse (N,), inputs (N, 6)."""
+    n = len(points)
+    inverse, inputs, found = np.empty(n, np.int64), np.empty((n, 6), np.float32), np.empty(n, np.int64)
+    _place(points, intensity, size, inverse, inputs)
+    used = _group(inverse, np.full(2 << max(3, n - 1).bit_length(), -1, np.int32), found)
+    return _cells(found[:used]), inverse, inputs
+
+
+@njit(cache=True, nogil=True)
+def _mean(inputs, inverse, cells):
+    """(N, K) inputs of points and the cell of each -> (cells, K) their means."""
+    total, counts = np.zeros((cells, inputs.shape[1]), np.float32), np.zeros(cells, np.int32)
+    for i in range(len(inverse)):
+        counts[inverse[i]] += 1
         for k in range(inputs.shape[1]):
             total[inverse[i], k] += inputs[i, k]
-    for v in range(len(counts)):
+    for v in range(cells):
         for k in range(inputs.shape[1]):
             total[v, k] /= counts[v]
     return total
@@ -165,11 +187,11 @@ def voxelise(points, intensity, size):
         x, y, z = points.T
         flat, azimuth = np.hypot(x, y), np.degrees(np.arctan2(y, x))
         placed = np.stack([flat / size[0], azimuth / size[1], z / size[2]], 1).astype(np.float32)
-        cells, inverse, counts, inputs = _voxelise(placed, intensity, 1.0)
+        cells, inverse, inputs = assign(placed, intensity, 1.0)
         inputs[:, 1], inputs[:, 2] = z * HEIGHT, flat * RANGE
     else:
-        cells, inverse, counts, inputs = _voxelise(points, intensity, float(size))
-    return cells, inverse, _mean(inputs, inverse, counts), inputs
+        cells, inverse, inputs = assign(points, intensity, float(size))
+    return cells, inverse, _mean(inputs, inverse, len(cells)), inputs
 
 
 def collate(scans, size, levels):
@@ -182,7 +204,7 @@ def collate(scans, size, levels):
         cells -= cells.min(0) // coarse * coarse
         index = np.concatenate([np.full((len(cells), 1), b), cells[:, ::-1]], 1).astype(np.int32)
         own = np.ascontiguousarray(points, np.float32)
-        places = _mean(own, inverse, np.bincount(inverse))
+        places = _mean(own, inverse, len(cells))
         parts.append((index, features, places, inverse + start, inputs, own, np.full(len(inverse), b)))
         start += len(cells)
     arrays = [np.concatenate(own) for own in zip(*parts, strict=True)]
