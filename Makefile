@@ -128,7 +128,7 @@ test: install-test
 	@ruff check --output-format concise .
 	echo 'xkd: tests and notebooks'
 	python -m xkd.estimate 1000
-	python -m pytest --nbval-lax --nbval-current-env tests notebooks
+	python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test
 	@ruff check --output-format concise .

@@ -1,7 +1,35 @@
-"""What tests share: small data sets, written by hand or made."""
+"""What tests share: small data sets, written by hand or made; and which of them run in one process."""
+
+from pathlib import Path
 
 import layouts
 import pytest
+
+LONGEST = ("notebooks", "test_pipeline.py")
+"""What takes longest, so that it is begun first and no process waits for it alone at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, in the order of `LONGEST`."""
+    items.sort(key=lambda item: (*LONGEST, part(item.nodeid)).index(part(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With several processes every part goes to one of them, in the order in which the parts were collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Parts(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return part(nodeid)
+
+    return Parts(config, log)
+
+
+def part(nodeid):
+    """What runs in one process: the tests of a file, for the sake of its fixtures; all notebooks, for they share out/smoke."""
+    return "notebooks" if nodeid.startswith("notebooks/") else Path(nodeid.partition("::")[0]).name
+
 
 
 @pytest.fixture
