@@ -127,7 +127,7 @@ folders:
 test: install-test
 	@ruff check --output-format concise .
 	echo 'xkd: tests and notebooks'
-	python -m xkd.estimate 1000
+	python -m xkd.estimate 650
 	python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder --nbval-lax --nbval-current-env tests notebooks
 
 lint: install-test

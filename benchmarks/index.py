@@ -38,7 +38,7 @@ high = next(int(line.split()[1]) for line in open("/proc/self/status") if line.s
 some = range(0, len(data), max(1, len(data) // int(sys.argv[3])))
 start = now(); frames = [data[i] for i in some]; read = since(start)
 start = now(); shown = [frame.cameras for frame in frames]; cameras = since(start)
-print(json.dumps({"frames": len(data), "import_s": loaded[0], "open_s": opened[0], "open_cpu_s": opened[1], "peak_mb": round(high),
+print(json.dumps({"frames": len(data), "reader_s": loaded[0], "open_s": opened[0], "open_cpu_s": opened[1], "peak_mb": round(high),
 "frame_ms": round(1000 * read[1] / len(some), 4), "cameras_ms": round(1000 * cameras[1] / len(some), 4)}))
 """
 

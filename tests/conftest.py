@@ -5,7 +5,7 @@ from pathlib import Path
 import layouts
 import pytest
 
-LONGEST = ("notebooks", "test_pipeline.py")
+LONGEST = ("test_run.py", "test_pipeline.py", "notebooks", "test_study.py")
 """What takes longest, so that it is begun first and no process waits for it alone at the end."""
 
 
@@ -29,7 +29,6 @@ def pytest_xdist_make_scheduler(config, log):
 def part(nodeid):
     """What runs in one process: the tests of a file, for the sake of its fixtures; all notebooks, for they share out/smoke."""
     return "notebooks" if nodeid.startswith("notebooks/") else Path(nodeid.partition("::")[0]).name
-
 
 
 @pytest.fixture
