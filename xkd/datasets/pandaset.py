@@ -2,9 +2,10 @@
 
 Layout: `<scene>/lidar/NN.pkl.gz`, `camera/<name>/{NN.jpg, intrinsics.json}`, in both folders `poses.json` and `timestamps.json`, row NN;
 `annotations/semseg/{NN.pkl.gz, classes.json}` in some scenes. `meta/gps.json` tells the splits, which are ScaLR's (`labels/pandaset.yaml`).
-Points are in the world on disk, each where it was when it was measured; here they are in the frame of the sweep's pose, which is x right,
-y forward on disk and turned into x forward, y left. Its origin is not in a sensor but under it, near the ground: in scene 002 the road is
-0.2 to 0.4 m lower. Images are published rectified, so the cameras are pinholes. Cuboids are not read.
+Points are in the world on disk, each where it was when it was measured, so that their own times leave nothing to correct; here they are
+in the frame of the sweep's pose, which is x right, y forward on disk and turned into x forward, y left. Its origin is not in a sensor but
+under it, near the ground: in scene 002 the road is 0.2 to 0.4 m lower. Images are published rectified, so the cameras are pinholes.
+Cuboids are not read.
 """
 
 import math
