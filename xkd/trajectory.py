@@ -10,9 +10,9 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from xkd.calibration import check_rotations
 from xkd.datasets.frame import read_bytes
 from xkd.errors import XkdError
+from xkd.geometry import UNIT, check_rotations
 from xkd.motion import Motion
 
 DIGITS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
@@ -134,11 +134,13 @@ def _matrices(wheres, rows, timed):
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     if not timed:
         poses[:, :3] = values.reshape(-1, 3, 4)
-        check_rotations(wheres, poses[:, :3, :3])
+        check_rotations(poses[:, :3, :3], wheres.__getitem__)
         return poses
     length = np.linalg.norm(values[:, 4:], axis=1)
-    for k in np.flatnonzero(length == 0)[:1]:
-        raise XkdError(f"{wheres[k]}: its quaternion has length zero, so it is no rotation.")
+    for k in np.flatnonzero(~(np.abs(length - 1) <= UNIT))[:1]:
+        raise XkdError(
+            f"{wheres[k]}: its quaternion {values[k, 4:].tolist()} has length {length[k]:g} and not 1, so it is no rotation."
+        )
     poses[:, :3, :3] = Rotation.from_quat(values[:, 4:]).as_matrix()
     poses[:, :3, 3] = values[:, 1:4]
     return poses
