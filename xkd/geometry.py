@@ -111,7 +111,7 @@ def project(points, camera):
     points = np.ascontiguousarray(np.asarray(points).reshape(-1, 3))
     pixels, depth = np.empty((len(points), 2)), np.empty(len(points))
     inside = np.empty(len(points), np.bool_)
-    _project(points, *_numbers(camera), pixels, depth, inside)
+    _project(points, *kernel_arguments(camera), pixels, depth, inside)
     return pixels, depth, inside
 
 
@@ -143,7 +143,7 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
 def in_view(points, camera):
     """What of (N, 3) points lies in one image, hidden or not: (P,) int32 index, (P, 2) int16 nearest pixel (row, col), (P,) float32
     depth in metres."""
-    return _in_view(np.ascontiguousarray(points), *_numbers(camera))
+    return _in_view(np.ascontiguousarray(points), *kernel_arguments(camera))
 
 
 def _position(camera, names, frame):
@@ -154,8 +154,11 @@ def _position(camera, names, frame):
     raise XkdError(f"Frame {frame.id} has no camera {camera!r}; its cameras are {', '.join(names) or 'none'}.")
 
 
-def _numbers(camera):
-    """A camera as the arguments that the kernels take."""
+def kernel_arguments(camera):
+    """A camera as the kernels take it: T_cam_lidar (4, 4), K (3, 3), its model's number in `MODELS`, (8,) coefficients that are zero where
+    not given, the tangent of the ray's angle up to which the distorted radius grows (infinite where it always does), height, width.
+
+    Errors: an unknown model, too many coefficients."""
     if camera.model not in MODELS:
         raise XkdError(f"Camera {camera.name}: unknown model {camera.model!r}; known models are {', '.join(MODELS)}.")
     coefficients, limit = _distortion(camera.model, tuple(map(float, camera.distortion)))
