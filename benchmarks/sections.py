@@ -1,10 +1,11 @@
 """The sections of docs/benchmarks.md as Markdown, from the results of one machine: {part: its JSON}. `table.py` writes the page."""
 
+import occlusion
 import plan
 from markdown import number, spread, table
 from step import MADE, PARTS
 
-KINDS = ("bounds", "hot_paths", "superpixels", "index", "growth", "memory", "step")
+KINDS = ("bounds", "hot_paths", "superpixels", "occlusion", "index", "growth", "memory", "step")
 
 
 def rows_of(results, part):
@@ -15,8 +16,9 @@ def page(results, found, drawn):
     """The text of docs/benchmarks.md."""
     parts = [heading(results)]
     if results:
-        parts += [goals(found, drawn), bounds(results), hot_paths(results), cuts(results), index(results)]
-        parts += [step(results, drawn), growth(results, drawn), memory(results), plan.paper(results)]
+        parts += [goals(found, drawn), bounds(results), hot_paths(results), cuts(results)]
+        parts += [occlusion.section(results), index(results), step(results, drawn), growth(results, drawn)]
+        parts += [memory(results), plan.paper(results)]
     parts.append(ALIKE)
     return "\n".join(part.strip() + "\n" for part in parts if part)
 

@@ -24,6 +24,8 @@ PEERS = (
 )
 """Name, begin and end of `what`, begin of the peer's `way`, how many times as fast as it."""
 SUPERPIXELS, HALF, DECODING, STEP = 10, 0.5, 1.3, 1.5
+ANYWHERE = "occlusion"
+"""What comes out the same on every machine: it goes with the results of any."""
 INDEX = (
     ("first opening", "open_s", 5.0, "s"),
     ("first opening", "peak_mb", 1000.0, "MB"),
@@ -48,19 +50,22 @@ def main(arguments=None):
 
 
 def read(name=None, folder=None):
-    """{part: its JSON} of one machine; {} where nothing is kept. Errors: several machines, and none named or this one."""
+    """{part: its JSON} of one machine, with what is `ANYWHERE` from another where it has none; {} where nothing is kept. Errors: several
+    machines, and none named or this one."""
     folder = folder or OUT
-    there = {}
+    there, alike = {}, {}
     for path in sorted(folder.glob("*.json")):
         for kind in KINDS:
             if path.stem.startswith(f"{kind}-"):
-                there.setdefault(path.stem.removeprefix(f"{kind}-"), {})[kind] = read_json(path)
+                kept = alike if kind == ANYWHERE else there
+                kept.setdefault(path.stem.removeprefix(f"{kind}-"), {})[kind] = read_json(path)
     own = name or label(machine())
+    alike = alike.get(own) or next(iter(alike.values()), {})
     if own in there:
-        return there[own]
+        return there[own] | alike
     if name or len(there) > 1:
         raise xkd.XkdError(f"{folder}: holds no results of {own}; there are {', '.join(there) or 'none'}.")
-    return next(iter(there.values()), {})
+    return next(iter(there.values()), {}) | alike
 
 
 def target(name, value, limit, unit, above, low=None, high=None, note=""):

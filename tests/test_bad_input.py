@@ -200,6 +200,14 @@ def test_pose_and_time_lines(kitti, file):
         open_dataset("semantickitti", kitti)
 
 
+def test_times_of_a_sequence_rise(kitti):
+    path = kitti / SEQUENCE / "times.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[2], lines[1]]) + "\n")
+    with complains("00/times.txt", f"{float(lines[1]):g} s in line 3", "earlier"):
+        open_dataset("semantickitti", kitti)
+
+
 def test_no_scans_of_a_split(tmp_path):
     root = layouts.semantickitti(tmp_path, sequences=("00",))
     with complains("no velodyne scan", "val"):

@@ -165,6 +165,49 @@ def test_memory_of_a_thousand_frames_by_hand():
     assert line["time_slope"] == 1
 
 
+def test_shares_of_hidden_points_by_hand():
+    """Of four pairs at 10 m two are hidden by 5 m; of these and of the other two one each is dropped. 1.1 m would do to be found."""
+    own = module("occlusion")
+    count = own.counts(np.array([True, False, True, False]), np.array([5.0, 5.0, 0.0, 0.0]), np.full(4, 10.0))
+    assert count.tolist() == [4, 2, 2, 1, 2, 1]
+    assert own.shares(count) == dict.fromkeys(own.SHOWN, 50.0)
+    near = own.counts(np.array([True, False]), np.array([1.0, 1.2]), np.full(2, 10.0))
+    assert near.tolist() == [2, 2, 1, 1, 1, 0]
+
+
+def test_a_box_hides_what_is_behind_it():
+    """A box of 2 x 4 x 2 m around (60, 2, 1) before a camera 9 m from its face, 1 m above the road: 11 m before a place 20 m away. A ray
+    to 8 m beside that place passes the face at y = 2 + 8 * 9 / 20 = 5.6, and one to 4 m above it at z = 2.8: both clear the box."""
+    from test_sim_world import one_box, scene
+
+    own = module("occlusion")
+    town = own.Town(scene(one_box), 0.0, 80.0)
+    places = np.array([[70.0, 2, 1], [70, 10, 1], [70, 2, 5], [58, 2, 1], [59, 2, 1]])
+    found = own.hidden(town, np.array([50.0, 2, 1]), places)
+    np.testing.assert_allclose(found, [11, 0, 0, 0, 0], atol=1e-9)
+
+
+def test_hidden_points_of_one_street(monkeypatch):
+    """The quick mode of the benchmark, on fewer rays: what the caster finds is nearly all that the made sweep has."""
+    own = module("occlusion")
+    monkeypatch.setattr(own, "QUICK", True)
+    monkeypatch.setattr(own, "STREETS", 1)
+    monkeypatch.setitem(own.RIGS, "few", ("kitti", "kitti", 200, (125, 414)))
+    row = own.row("few")
+    assert (row["streets"], row["frames"]) == (1, 1) and row["pairs"] > 500 and row["unknown"] < 0.5
+    assert 0 < row["left"] < row["hidden"] < 20 and row["recall"] > row["lost"]
+    assert "| few | 1 |" in own.section({"occlusion": {"rows": [row], "settings": own.OCCLUSION}})
+
+
+def test_shares_of_another_machine_go_with_the_results(kept):
+    write_json(kept / "occlusion-another.json", {"machine": MACHINE, "rows": [], "settings": {}})
+    table = module("table")
+    for name in ("maker-9-2cores-avx2", "other"):
+        assert set(table.read(name, kept)) == {"hot_paths", "bounds", "occlusion"}
+    with pytest.raises(xkd.XkdError, match="there are maker-9-2cores-avx2, other"):
+        table.read("another", kept)
+
+
 def test_every_section_and_picture(tmp_path):
     about, memory = {"machine": MACHINE}, module("memory")
     rows = [
@@ -237,4 +280,4 @@ def test_every_section_and_picture(tmp_path):
         "| prepare | 60, 120, 240 | 100 +1,000 ± 0 |" in page
         and "| pairing | points | 1 to 2 | 3 to 6 | +1.00 | +1 |" in page
     )
-    assert "**Not measured on it**: bounds, hot_paths." in page and "| prepare | not measured |" in page
+    assert "**Not measured on it**: bounds, hot_paths, occlusion." in page and "| prepare | not measured |" in page

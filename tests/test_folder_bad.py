@@ -140,9 +140,9 @@ FILES = [
     ("poses.txt", b"1 0 0 5 0 1 0 0 0 0 1\n" * 3, ["poses.txt: its lines have 11 numbers"]),
     ("poses.txt", b"1 0 0 5 0 1 0 0 0 0 1 x\n" * 3, ["poses.txt: line 1", "are not 12 finite numbers"]),
     ("poses.txt", b"1 0 0 5 0 1 0 0 0 0 -1 0\n" * 3, ["poses.txt: line 1", "mirrors"]),
-    ("poses.txt", b"1 0 0 0 0 0 0 1\n2 0 0 0 0 0 0 0\n", ["poses.txt: line 2", "quaternion has length zero"]),
+    ("poses.txt", b"1 0 0 0 0 0 0 1\n2 0 0 0 0 0 0 0\n", ["poses.txt: line 2", "quaternion [0.0, 0.0, 0.0, 0.0] has length 0"]),
     ("poses.txt", b"2 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1\n", ["poses.txt: times have to rise", "line 2"]),
-    ("poses.txt", b"7 0 0 0 0 0 0 1\n8 0 0 0 0 0 0 1\n", ["no pose near the time 1.000000 s", "7.000000 s to 8.0"]),
+    ("poses.txt", b"7 0 0 0 0 0 0 1\n8 0 0 0 0 0 0 1\n", ["no pose near the time 1.000000 s", "7.000000 s and 8.0"]),
 ]  # fmt: skip
 
 

@@ -32,17 +32,24 @@ def frame(points, *cameras):
 def poses(draw):
     numbers = st.floats(-1, 1)
     q = np.array(draw(st.tuples(numbers, numbers, numbers, numbers).filter(lambda q: sum(x * x for x in q) > 0.01)))
-    return rigid(q, np.array(draw(st.tuples(numbers, numbers, numbers))) * 100)
+    return rigid(q / np.linalg.norm(q), np.array(draw(st.tuples(numbers, numbers, numbers))) * 100)
 
 
 def test_quaternions_of_quarter_turns():
-    np.testing.assert_allclose(quaternion_matrix([2, 0, 0, 0]), np.eye(3))
+    np.testing.assert_allclose(quaternion_matrix([-1, 0, 0, 0]), np.eye(3))
     np.testing.assert_allclose(quaternion_matrix([HALF, 0, 0, HALF]) @ [1, 0, 0], [0, 1, 0], atol=1e-15)
     np.testing.assert_allclose(quaternion_matrix([HALF, HALF, 0, 0]) @ [0, 1, 0], [0, 0, 1], atol=1e-15)
     np.testing.assert_allclose(quaternion_matrix([HALF, 0, HALF, 0]) @ [0, 0, 1], [1, 0, 0], atol=1e-15)
-    for wrong in ([0, 0, 0, 0], [1, 0, 0], [np.nan, 0, 0, 1]):
+    np.testing.assert_allclose(quaternion_matrix([0.71, 0, 0, 0.71]) @ [1, 0, 0], [0, 1, 0], atol=1e-15)
+    for wrong in ([0, 0, 0, 0], [2, 0, 0, 0], [1, 0, 0], [np.nan, 0, 0, 1]):
         with pytest.raises(XkdError, match="quaternion"):
             quaternion_matrix(wrong)
+
+
+def test_rigid_takes_rotations_alone():
+    for wrong in (np.diag([1, 1, -1]), 2 * np.eye(3), np.zeros((3, 3))):
+        with pytest.raises(XkdError, match="no rotation"):
+            rigid(wrong, [0, 0, 0])
 
 
 def test_rigid_maps_points_on_paper():

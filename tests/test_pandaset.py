@@ -76,6 +76,24 @@ def test_between_two_poses_the_car_turns(panda, sign):
     np.testing.assert_allclose(front.T_world_rig @ front.T_rig_cam, T_world_cam, atol=1e-6)
 
 
+def test_a_quarter_of_the_way_is_a_quarter_of_the_turn(panda):
+    """Row 1 heads 90 degrees, row 2 170; the image is a quarter of the way from one to the other: 110."""
+    folder, half = panda / "002", np.radians(170) / 2
+    rows = read_json(folder / "lidar" / "poses.json")
+    rows[2]["heading"] = {"w": np.cos(half), "x": 0, "y": 0, "z": np.sin(half)}
+    dump(folder / "lidar" / "poses.json", rows)
+    times = read_json(folder / "lidar" / "timestamps.json")
+    dump(folder / "camera" / "front_camera" / "timestamps.json", [time - 0.075 for time in times])
+    front = open_dataset("pandaset", panda)[1].cameras[0]
+    heading = np.radians(110)  # along the pose's y
+    np.testing.assert_allclose(front.T_world_rig[:3, 0], [-np.sin(heading), np.cos(heading), 0], atol=1e-5)
+    np.testing.assert_allclose(front.T_world_rig[:3, 3], [10 - 1.25, 20, 0], atol=1e-5)
+    late = [time + 5 for time in times]
+    dump(folder / "camera" / "front_camera" / "timestamps.json", late)
+    with complains("002/lidar/timestamps.json: has no pose near the time", f"{late[2]:.6f} s", "over 1 s at most"):
+        _ = open_dataset("pandaset", panda)[1].cameras
+
+
 def test_attributes_labels_and_sensors(panda):
     """Ids 7 Road, 42 Other Static Object, 4 Reflection, 31 Pedestrian with Object are classes 0, 7, none and 3."""
     frame = open_dataset("pandaset", panda)[0]

@@ -322,7 +322,7 @@ def test_broken_poses(rellis):
     for text, words in (
         (lines[:3], ("3 lines", "000003")),
         ([*lines[:3], "nan"], ("finite numbers",)),
-        ([*lines[:3], "0 0 0 0 0 0 0 0 0 0 0 0"], ("line 4 is no pose",)),
+        ([*lines[:3], "0 0 0 0 0 0 0 0 0 0 0 0"], ("line 4", "no rotation")),
     ):
         path.write_text("\n".join(text))
         with complains("00000/poses.txt", *words):

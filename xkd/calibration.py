@@ -6,15 +6,13 @@
 import numpy as np
 
 from xkd.errors import XkdError
-from xkd.geometry import invert, numeric, quaternion_matrix
+from xkd.geometry import check_rotations, invert, numeric, quaternion_matrix
 
 DIRECTIONS = {
     "forward": (1, 0, 0), "backward": (-1, 0, 0), "left": (0, 1, 0), "right": (0, -1, 0), "up": (0, 0, 1), "down": (0, 0, -1),
 }  # fmt: skip
 COEFFICIENTS = {"pinhole": (0,), "opencv": (0, 4, 5, 8), "fisheye": (0, 4)}
 """How many each camera model takes: opencv k1, k2, p1, p2[, k3[, k4, k5, k6]], fisheye k1 .. k4; none is a lens without distortion."""
-ROUNDED = 2e-3
-"""How far a rotation's rows may be from unit length and right angles: three decimals keep within it."""
 LONGEST = 100.0
 """Metres between two sensors of one vehicle; more are millimetres, or a place in the world."""
 
@@ -80,7 +78,7 @@ def extrinsic(where, section, a, b):
 
 def transform(where, value):
     """(4, 4) from 4 x 4 or 3 x 4 numbers in rows or on one line, or from a translation (metres) with a quaternion (w, x, y, z) or a
-    rotation of 3 x 3. Errors: other shapes, no numbers, no rotation, a quaternion of length zero, a translation beyond `LONGEST`."""
+    rotation of 3 x 3. Errors: other shapes, no numbers, no rotation, a quaternion of another length, a translation beyond `LONGEST`."""
     if isinstance(value, dict):
         turn = sorted(set(value) - {"translation"})
         if turn not in (["quaternion"], ["rotation"]) or "translation" not in value:
@@ -102,20 +100,11 @@ def transform(where, value):
     if rows.shape not in ((12,), (16,), (3, 4), (4, 4)) or not np.isfinite(rows).all():
         raise XkdError(f"{where}: is {value}, and not a rigid transform of 3 x 4 or 4 x 4 finite numbers.")
     T = np.vstack([rows.ravel()[:12].reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
-    check_rotations([where], T[None, :3, :3])
+    check_rotations(T[None, :3, :3], lambda _: where)
     length = np.linalg.norm(T[:3, 3])
     if length > LONGEST:
         raise XkdError(f"{where}: puts {length:g} m between the two; translations are in metres.")
     return T
-
-
-def check_rotations(wheres, R):
-    """Errors: one of (M, 3, 3) that is no rotation; `wheres` (M,) says where each stands."""
-    error = np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-    turned = np.linalg.det(R)
-    for k in np.flatnonzero(~(error <= ROUNDED) | ~(turned > 0))[:1]:
-        what = f"mirrors (its determinant is {turned[k]:g})" if error[k] <= ROUNDED else "is not orthonormal"
-        raise XkdError(f"{wheres[k]}: its 3 x 3 part {what}, so it is no rotation: {R[k].round(4).tolist()}.")
 
 
 def axes(where, text):

@@ -18,9 +18,14 @@ MIN_DEPTH = 0.1
 OCCLUSION = {"absolute": 0.3, "relative": 0.08, "cell": 0.4, "reach": 3}
 """A point is hidden if points nearer by absolute (metres) + relative * its depth lie in its cell, or on both sides.
 
-cell: the cell's edge in mean spacings of the points in the image; reach: how many cells away a side still counts. On
-ray-cast streets with known visibility (32 beams, 1600 x 900; 64 beams, 1241 x 376) 3.5 % and 1.6 % of the points were
-hidden; these values found 60 % and 88 % of those, and also dropped 1.9 % and 1.3 % of all that were visible."""
+cell: the cell's edge in mean spacings of the points in the image; reach: how many cells away a side still counts. How many of the
+hidden points these values find on made streets, and how many visible ones they drop: docs/benchmarks.md, "Hidden points"."""
+
+
+ROUNDED = 2e-3
+"""How far the rows of a rotation may be from unit length and right angles: three decimals keep within it."""
+UNIT = 0.02
+"""How far from 1 the length of a quaternion may be: two decimals keep within it."""
 
 
 @dataclass
@@ -49,23 +54,35 @@ def numeric(values):
 
 
 def quaternion_matrix(wxyz):
-    """(w, x, y, z), of any length but 0 -> (3, 3) rotation. Errors: anything else."""
+    """(w, x, y, z), whose length is 1 but for `UNIT` -> (3, 3) rotation. Errors: anything else."""
     parts = numeric(wxyz)
-    length = math.sqrt(parts @ parts) if parts.shape == (4,) else 0.0
-    if not 0 < length < math.inf:
-        raise XkdError(f"{wxyz} is not a quaternion (w, x, y, z).")
+    length = math.sqrt(parts @ parts) if parts.shape == (4,) else math.nan
+    if not abs(length - 1) <= UNIT:
+        what = f" of length 1, but of length {length:g}" if math.isfinite(length) else ""
+        raise XkdError(f"{wxyz} is not a quaternion (w, x, y, z){what}.")
     w, x, y, z = parts / length
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + 2 * (w * cross + cross @ cross)
 
 
+def check_rotations(R, where):
+    """Errors: one of (M, 3, 3) that is no rotation, by the one rule of all readers (`ROUNDED`); where(k) says where number k stands."""
+    error = np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    turned = np.linalg.det(R)
+    for k in np.flatnonzero(~(error <= ROUNDED) | ~(turned > 0))[:1]:
+        what = f"mirrors (its determinant is {turned[k]:g})" if error[k] <= ROUNDED else "is not orthonormal"
+        raise XkdError(f"{where(k)}: its 3 x 3 part {what}, so it is no rotation: {R[k].round(4).tolist()}.")
+
+
 def rigid(rotation, translation):
-    """(3, 3) or quaternion (w, x, y, z), and (3,) metres -> (4, 4). Errors: other shapes, no numbers, not finite."""
+    """(3, 3) or quaternion (w, x, y, z), and (3,) metres -> (4, 4). Errors: other shapes, no numbers, not finite, no rotation."""
     matrix, offset = numeric(rotation), numeric(translation)
     if offset.shape != (3,) or not np.isfinite(offset).all():
         raise XkdError(f"{translation} is not a translation of three finite numbers.")
-    T = np.eye(4)
-    T[:3, :3] = matrix if matrix.shape == (3, 3) and np.isfinite(matrix).all() else quaternion_matrix(rotation)
+    T, whole = np.eye(4), matrix.shape == (3, 3) and np.isfinite(matrix).all()
+    if whole:
+        check_rotations(matrix[None], lambda _: "A rigid transform")
+    T[:3, :3] = matrix if whole else quaternion_matrix(rotation)
     T[:3, 3] = offset
     return T
 
@@ -94,7 +111,7 @@ def project(points, camera):
     points = np.ascontiguousarray(np.asarray(points).reshape(-1, 3))
     pixels, depth = np.empty((len(points), 2)), np.empty(len(points))
     inside = np.empty(len(points), np.bool_)
-    _project(points, *_numbers(camera), pixels, depth, inside)
+    _project(points, *kernel_arguments(camera), pixels, depth, inside)
     return pixels, depth, inside
 
 
@@ -126,7 +143,7 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
 def in_view(points, camera):
     """What of (N, 3) points lies in one image, hidden or not: (P,) int32 index, (P, 2) int16 nearest pixel (row, col), (P,) float32
     depth in metres."""
-    return _in_view(np.ascontiguousarray(points), *_numbers(camera))
+    return _in_view(np.ascontiguousarray(points), *kernel_arguments(camera))
 
 
 def _position(camera, names, frame):
@@ -137,8 +154,11 @@ def _position(camera, names, frame):
     raise XkdError(f"Frame {frame.id} has no camera {camera!r}; its cameras are {', '.join(names) or 'none'}.")
 
 
-def _numbers(camera):
-    """A camera as the arguments that the kernels take."""
+def kernel_arguments(camera):
+    """A camera as the kernels take it: T_cam_lidar (4, 4), K (3, 3), its model's number in `MODELS`, (8,) coefficients that are zero where
+    not given, the tangent of the ray's angle up to which the distorted radius grows (infinite where it always does), height, width.
+
+    Errors: an unknown model, too many coefficients."""
     if camera.model not in MODELS:
         raise XkdError(f"Camera {camera.name}: unknown model {camera.model!r}; known models are {', '.join(MODELS)}.")
     coefficients, limit = _distortion(camera.model, tuple(map(float, camera.distortion)))

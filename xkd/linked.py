@@ -144,7 +144,7 @@ def _drawn(image, superpixels):
 
 def _camera(camera, frames):
     """A camera as `geometry.js` takes it; `rig_lidar`: the sweep of each frame shown into the rig, at the image's own time."""
-    _, K, model, distortion, limit, height, width = geometry._numbers(camera)
+    _, K, model, distortion, limit, height, width = geometry.kernel_arguments(camera)
     world_rig = invert(camera.T_world_rig)
     return {
         "name": camera.name,

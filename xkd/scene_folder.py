@@ -10,6 +10,7 @@ from xkd import calibration, layout, trajectory
 from xkd.datasets.frame import Camera
 from xkd.errors import XkdError
 from xkd.geometry import invert
+from xkd.motion import deskewed
 
 WITHIN = 0.1
 """Seconds between a scan and the image nearest in time at most, where xkd.yaml says nothing: one turn of a LiDAR at 10 Hz."""
@@ -22,6 +23,7 @@ class SceneFolder:
 
     def __init__(self, folder, scans, about, path):
         self.folder, self.scans, self._axes = folder, scans, about["scans"]["axes"]
+        self._deskew = about["scans"].get("deskew")
         by_stem(scans)
         self.times = file_times(folder, scans, about["scans"])
         self.trajectory = self._poses(path, about["poses"]) if "poses" in about else None
@@ -110,6 +112,23 @@ class SceneFolder:
             return np.eye(4)
         pose = self.trajectory.poses[k] if self.trajectory.of_scans else self.trajectory.at(self.time(k))
         return pose @ self._T_body_lidar @ self._axes
+
+    def deskewed(self, k, points, after):
+        """(N, 3) points of scan k where they are at its time, by the motion between poses. after: (N,) seconds from that time to when each
+        was measured, or None.
+
+        As they are where xkd.yaml says `deskew: false`, or where points, scans or poses have no times. Errors: this and `deskew: true`."""
+        absent = [] if after is not None else ["points"]
+        absent += [] if self.times is not None else ["scans"]
+        absent += [] if self.trajectory is not None and self.trajectory.times is not None else ["poses"]
+        if self._deskew and absent:
+            raise XkdError(f"{self.scans[k]}: xkd.yaml says scans.deskew: true, and there are no times of {absent[0]}.")
+        if self._deskew is False or absent:
+            return points
+        T_body_points, time = self._T_body_lidar @ self._axes, self.time(k)
+        times = time + np.asarray(after, np.float64) * 1e6
+        moved = deskewed(points, times, lambda own: self.trajectory.at(own) @ T_body_points, self.T_world_lidar(k))
+        return moved.astype(np.float32)
 
     def shows(self, name, k):
         """Whether scan k has an image of this camera."""

@@ -1,4 +1,4 @@
-"""Times and poses in text files: one line a scan or image, or a line a pose with its own time, and poses between two lines.
+"""Times and poses in text files: one line a scan or image, or a line a pose with its own time; between two lines see `xkd.motion`.
 
 Poses: twelve numbers (the rows of a 3 x 4 matrix, as in KITTI odometry), or eight (t x y z qx qy qz qw, as in the TUM RGB-D benchmark);
 lines that begin with # are left out. Times are whole microseconds inside, read as decimals so that none is rounded.
@@ -10,44 +10,23 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from xkd.calibration import check_rotations
 from xkd.datasets.frame import read_bytes
 from xkd.errors import XkdError
+from xkd.geometry import UNIT, check_rotations
+from xkd.motion import Motion
 
 DIGITS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """Powers of ten from each unit to microseconds."""
 
 
-class Trajectory:
+class Trajectory(Motion):
     """Poses of one body along a drive: `poses` (M, 4, 4) T_world_body at `times` (M,) int64 microseconds, rising; None: unknown times.
 
     of_scans: pose i is that of scan i, and need not be looked for by time."""
 
     def __init__(self, path, poses, times, of_scans):
-        self.path, self.poses, self.times, self.of_scans = path, poses, times, of_scans
-
-    def at(self, time):
-        """T_world_body (4, 4) at a time: between two poses their translation is linear and their rotation a slerp (Shoemake 1985).
-
-        Up to one step beyond either end the motion goes on as it was; a single pose stands still. Errors: a time further off."""
-        if len(self.poses) == 1:
-            return self.poses[0]
-        k = int(np.clip(np.searchsorted(self.times, time, "right") - 1, 0, len(self.times) - 2))
-        share = (time - self.times[k]) / (self.times[k + 1] - self.times[k])
-        if not -1 <= share <= 2:
-            raise XkdError(
-                f"{self.path}: has no pose near the time {time / 1e6:.6f} s; its poses are of {self.times[0] / 1e6:.6f} s "
-                f"to {self.times[-1] / 1e6:.6f} s."
-            )
-        if share in (0, 1):
-            return self.poses[k + int(share)]
-        before, after = self.poses[k], self.poses[k + 1]
-        first = Rotation.from_matrix(before[:3, :3])
-        turn = first.inv() * Rotation.from_matrix(after[:3, :3])
-        T = np.eye(4)
-        T[:3, :3] = (first * Rotation.from_rotvec(share * turn.as_rotvec())).as_matrix()
-        T[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
-        return T
+        super().__init__(path, times, poses.__getitem__)
+        self.poses, self.of_scans = poses, of_scans
 
 
 def read_lines(path):
@@ -155,11 +134,13 @@ def _matrices(wheres, rows, timed):
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     if not timed:
         poses[:, :3] = values.reshape(-1, 3, 4)
-        check_rotations(wheres, poses[:, :3, :3])
+        check_rotations(poses[:, :3, :3], wheres.__getitem__)
         return poses
     length = np.linalg.norm(values[:, 4:], axis=1)
-    for k in np.flatnonzero(length == 0)[:1]:
-        raise XkdError(f"{wheres[k]}: its quaternion has length zero, so it is no rotation.")
+    for k in np.flatnonzero(~(np.abs(length - 1) <= UNIT))[:1]:
+        raise XkdError(
+            f"{wheres[k]}: its quaternion {values[k, 4:].tolist()} has length {length[k]:g} and not 1, so it is no rotation."
+        )
     poses[:, :3, :3] = Rotation.from_quat(values[:, 4:]).as_matrix()
     poses[:, :3, 3] = values[:, 1:4]
     return poses

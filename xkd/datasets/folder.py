@@ -4,7 +4,8 @@ Scans are .bin, .npy, .pcd, .ply, .las or .laz (`xkd.clouds`). The LiDAR is the 
 contract's. The world is that of the poses; without poses each frame is a world of its own, and no frame has neighbours.
 
 What frames leave out: returns that are NaN and, with `drop_zeros`, those at 0, 0, 0, with their labels; images and label files that no scan
-matches; files whose name begins with a dot. `intensity`, `ring` and `time` are there if a scan has such a field.
+matches; files whose name begins with a dot. `intensity`, `ring` and `time` are there if a scan has such a field. Points with times of
+their own are where they are at the frame's time, if poses have times too (`SceneFolder.deskewed`).
 """
 
 import io
@@ -86,11 +87,13 @@ class Folder(Dataset):
 
     def read_scan(self, i):
         _, folder, k = self._frames[i]
-        return scan(folder.scans[k], self._layout["scans"], folder.time(k))[:2]
+        points, attributes, _ = scan(folder.scans[k], self._layout["scans"], folder.time(k))
+        return folder.deskewed(k, points, attributes.get("time")), attributes
 
     @staticmethod
     def scan_file(path):
-        """One scan as the nearest `xkd.yaml` above it describes it: (N, 3) float32 metres and its attributes, `intensity` among them.
+        """One scan as the nearest `xkd.yaml` above it describes it: (N, 3) float32 metres, where the file has them, as if `deskew: false`
+        were said, and its attributes, `intensity` among them.
 
         Every return is there, because a label file has one label for each; those that frames leave out are at 0, 0, 0.
         Errors: no xkd.yaml above it."""

@@ -17,15 +17,14 @@ from scipy.spatial.transform import Rotation
 
 from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
 from xkd.errors import XkdError
-from xkd.geometry import invert, rigid
+from xkd.geometry import check_rotations, invert, rigid
+from xkd.motion import Motion
 from xkd.tables import floats, read_text
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 COLOUR = CAMERAS[2:]
 EARTH = 6_378_137.0
 """Metres: the radius that the development kit projects with."""
-LONGEST_GAP = 1_000_000
-"""Microseconds between packets (ten a second, as a rule), or from a packet to a time beyond them all, that a motion is carried over."""
 
 
 class KittiRaw(Dataset):
@@ -127,8 +126,10 @@ class Drive:
         if self.posed:
             self._T_imu_lidar = invert(motion(folder.parent / "calib_imu_to_velo.txt"))
             packets = numbered(folder / "oxts" / "data", "txt")
-            times, first = np.unique(read_times(folder / "oxts" / "timestamps.txt", packets), return_index=True)
-            self._clock, self._packets = times, [packets[k] for k in first]
+            path = folder / "oxts" / "timestamps.txt"
+            times, first = np.unique(read_times(path, packets), return_index=True)
+            self._packets = [packets[k] for k in first]
+            self._motion = Motion(path, times, self._packet, moment)
             if len(times) < 2:
                 raise XkdError(f"{folder / 'oxts'}: has packets of {len(times)} times, and a pose takes two.")
 
@@ -145,20 +146,10 @@ class Drive:
         )  # fmt: skip
 
     def pose(self, time):
-        """T_world_rig (4, 4) at a time in microseconds: between the packets around it, or on from the two nearest, positions change evenly
-        and orientations about one axis (slerp). The identity without `oxts`. Errors: no packets near by."""
-        if not self.posed:
-            return np.eye(4)
-        k = int(np.clip(np.searchsorted(self._clock, time), 1, len(self._clock) - 1))
-        before, after = self._clock[k - 1], self._clock[k]
-        if max(after - before, before - time, time - after) > LONGEST_GAP:
-            when = np.datetime64(int(time), "us")
-            raise XkdError(f"{self.folder / 'oxts'}: has no packets within {LONGEST_GAP / 1e6:g} s around {when}.")
-        part = (time - before) / (after - before)
-        one, two = self._packet(k - 1), self._packet(k)
-        turn = Rotation.from_matrix(one[:3, :3].T @ two[:3, :3]).as_rotvec()
-        R = one[:3, :3] @ Rotation.from_rotvec(part * turn).as_matrix()
-        return rigid(R, (1 - part) * one[:3, 3] + part * two[:3, 3]) @ self._T_imu_lidar
+        """T_world_rig (4, 4) at a time in microseconds, between or beyond the packets (`xkd.motion`); the identity without `oxts`.
+
+        Errors: no packets near by."""
+        return self._motion.at(time) @ self._T_imu_lidar if self.posed else np.eye(4)
 
     def _packet(self, k):
         """T_world_imu (4, 4) at packet k."""
@@ -179,6 +170,11 @@ class Drive:
         if abs(packet[0]) >= 90 or abs(packet[1]) > 180:
             raise XkdError(f"{path}: latitude {packet[0]:g} and longitude {packet[1]:g} are nowhere.")
         return packet
+
+
+def moment(time):
+    """Microseconds since 1970 as `timestamps.txt` has them."""
+    return str(np.datetime64(int(time), "us"))
 
 
 def mercator(packet, scale):
@@ -213,10 +209,9 @@ def motion(path):
 
 
 def rotation(lines, name, path):
-    """(3, 3) of one line. Errors: it does not turn."""
+    """(3, 3) of one line. Errors: no rotation."""
     R = matrix(lines, name, (3, 3), path)
-    if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
-        raise XkdError(f"{path}: line {name} is no rotation ({lines[name].strip()}).")
+    check_rotations(R[None], lambda _: f"{path}: line {name}")
     return R
 
 

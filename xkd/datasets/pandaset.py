@@ -2,9 +2,10 @@
 
 Layout: `<scene>/lidar/NN.pkl.gz`, `camera/<name>/{NN.jpg, intrinsics.json}`, in both folders `poses.json` and `timestamps.json`, row NN;
 `annotations/semseg/{NN.pkl.gz, classes.json}` in some scenes. `meta/gps.json` tells the splits, which are ScaLR's (`labels/pandaset.yaml`).
-Points are in the world on disk, each where it was when it was measured; here they are in the frame of the sweep's pose, which is x right,
-y forward on disk and turned into x forward, y left. Its origin is not in a sensor but under it, near the ground: in scene 002 the road is
-0.2 to 0.4 m lower. Images are published rectified, so the cameras are pinholes. Cuboids are not read.
+Points are in the world on disk, each where it was when it was measured, so that their own times leave nothing to correct; here they are
+in the frame of the sweep's pose, which is x right, y forward on disk and turned into x forward, y left. Its origin is not in a sensor but
+under it, near the ground: in scene 002 the road is 0.2 to 0.4 m lower. Images are published rectified, so the cameras are pinholes.
+Cuboids are not read.
 """
 
 import math
@@ -16,6 +17,7 @@ from xkd.datasets.frame import FARTHEST, Camera, Dataset, Frame, refuse, same_le
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.geometry import invert, numeric, rigid, transform
+from xkd.motion import Motion
 from xkd.pickles import read_table
 
 SENSORS = {"both": (0, 1), "spinning": (0,), "solid": (1,)}
@@ -157,34 +159,23 @@ class Track:
         if len(late):
             time = self.times[late[0]]
             raise XkdError(f"{path}: row {late[0]} is at {time:.6f} s and not later than the row before it.")
+        self._motion = Motion(path, self.times * 1e6, self.T_world)
 
     def microseconds(self, row):
         return round(self.times[row] * 1e6)
 
     def T_world(self, row):
         """(4, 4): the sensor into the world."""
-        return self._matrix(*self._parts(row), row)
+        path, wanted = self.folder / "poses.json", [("heading", "wxyz"), ("position", "xyz")]
+        parts = [[number(path, self._poses, row, part, axis) for axis in axes] for part, axes in wanted]
+        try:
+            return rigid(*parts) @ self.T_disk_axes
+        except XkdError as error:
+            raise XkdError(f"{path}: row {row}: heading: {error}") from None
 
     def T_world_at(self, time):
-        """(4, 4) at a time in seconds: between the rows around it linear in position and quaternion, outside as the nearest two go on."""
-        row = int(np.clip(np.searchsorted(self.times, time) - 1, 0, max(len(self.times) - 2, 0)))
-        after = min(row + 1, len(self.times) - 1)
-        share = (time - self.times[row]) / (self.times[after] - self.times[row]) if after > row else 0.0
-        (q, p), (q_after, p_after) = self._parts(row), self._parts(after)
-        # A quaternion and its negative are the same rotation, and the way is to the nearer of the two.
-        q_after = np.copysign(1, q @ q_after) * q_after
-        return self._matrix((1 - share) * q + share * q_after, (1 - share) * p + share * p_after, row)
-
-    def _parts(self, row):
-        """(4,) quaternion w, x, y, z and (3,) metres."""
-        path, wanted = self.folder / "poses.json", [("heading", "wxyz"), ("position", "xyz")]
-        return [np.array([number(path, self._poses, row, part, axis) for axis in axes]) for part, axes in wanted]
-
-    def _matrix(self, rotation, position, row):
-        try:
-            return rigid(rotation, position) @ self.T_disk_axes
-        except XkdError as error:
-            raise XkdError(f"{self.folder / 'poses.json'}: row {row}: {error}") from None
+        """(4, 4) at a time in seconds, between or beyond the rows (`xkd.motion`)."""
+        return self._motion.at(time * 1e6)
 
 
 def intrinsics(folder, size):

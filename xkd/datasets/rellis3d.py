@@ -16,7 +16,7 @@ import yaml
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.geometry import four, invert, rigid
+from xkd.geometry import check_rotations, four, invert, rigid
 from xkd.tables import floats, read_table, read_text
 
 T_DISK_LIDAR = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -155,10 +155,7 @@ class Sequence:
             missing = [scan for scan in self.scans if int(scan) >= len(self.poses)]
             if missing:
                 raise XkdError(f"{path}: has {len(self.poses)} lines and so none for scan {missing[0]}.")
-            R = self.poses[:, :, :3]
-            bent = np.flatnonzero(np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) > 0.01)
-            if len(bent):
-                raise XkdError(f"{path}: line {bent[0] + 1} is no pose: {R[bent[0]].tolist()} does not turn.")
+            check_rotations(self.poses[:, :, :3], lambda k: f"{path}: line {k + 1}")
 
     def path(self, scan):
         return self._places / f"{scan}.bin"
@@ -231,4 +228,4 @@ def read_mount(path):
     try:
         return rigid(rotation, translation)
     except XkdError as error:
-        raise XkdError(f"{path}: {error}") from None
+        raise XkdError(f"{path}: os1_cloud_node-pylon_camera_node: {error}") from None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.geometry import four, invert
+from xkd.geometry import check_rotations, four, invert
 from xkd.tables import floats, read_table, read_text
 
 CAMERAS = {"image_2": "P2", "image_3": "P3"}
@@ -94,11 +94,17 @@ class Sequence:
             missing = [s for s in self.scans if rows is not None and int(s) >= len(rows)]
             if missing:
                 raise XkdError(f"{folder / file}: has {len(rows)} lines and so none for scan {missing[0]}.")
+        check_rotations(self._poses[:, :, :3], lambda k: f"{folder / 'poses.txt'}: line {k + 1}")
+        for k in np.flatnonzero(np.diff(self._times) < 0)[:1] if self._times is not None else ():
+            raise XkdError(
+                f"{folder / 'times.txt'}: {self._times[k + 1]:g} s in line {k + 2} is earlier than the line before it."
+            )
         images = {c: next((folder / c).glob("*.png"), None) for c in CAMERAS}
         self.cameras = {c: None for c, image in images.items() if image}
         for camera in self.cameras:
             entry(self._calibration, CAMERAS[camera], folder)
         self._T_cam0_lidar = four(entry(self._calibration, "Tr", folder))
+        check_rotations(self._T_cam0_lidar[None, :3, :3], lambda _: f"{folder / 'calib.txt'}: line Tr")
 
     def path(self, kind, scan, ending):
         return self.folder / kind / f"{scan}.{ending}"
