@@ -88,6 +88,18 @@ def test_the_first_pick_stands_free_off_the_road_and_well_inside_its_images():
     assert looks.first_pick(found, frame, edges) in (1, 2)
 
 
+def test_a_stray_return_over_the_road_is_no_thing():
+    """One point over the road at 12 m, at a jump; a post of 21 points at 20 m, whose outermost is at one: the post, off its outline."""
+    post = [[20, 0.01 * k, -0.8] for k in range(21)]
+    points = np.array([[12, 0, -1.8], [12, 0, -0.8], [20, 0, -1.8], *post], np.float32)
+    frame, n = SimpleNamespace(index=0, points=points, cameras=[SimpleNamespace(size=(100, 100))]), len(points)
+    pixel, edges = np.full((n, 2), 50), np.zeros(n, bool)
+    edges[[1, 3]] = True
+    found = SimpleNamespace(point=np.arange(n), frame=np.zeros(n, int), camera=np.zeros(n, int), pixel=pixel)
+    # Without the outermost the post's points are 0.01 to 0.20 m to the left: its middle is at 0.105.
+    assert looks.first_pick(found, frame, edges) in (13, 14)
+
+
 def test_points_take_the_colour_of_their_superpixel_in_the_first_image_that_shows_them(frame, pairs):
     """Superpixel 5 of the left image for point 0, which the right one shows too; 2 of the right one, whose colours begin 7 later, for 1."""
     left, right = np.full((4, 6), 5), np.full((4, 6), 2)

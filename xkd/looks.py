@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 import xkd
 from xkd import params
@@ -16,8 +17,9 @@ SHOWN_AT = 12.0
 """Metres: near enough to be large in images, far enough to lie inside them."""
 RAISED = (0.5, 2.5)
 """Metres above the lowest point within one to two: off the road and below the crowns of trees."""
-WITHIN, AROUND = 0.15, 0.5
-"""Share of an image on each side that is its border; metres around a point that are taken for the same thing."""
+WITHIN, AROUND, CROWD = 0.15, 0.5, 20
+"""Share of an image on each side that is its border; metres around a point that are taken for the same thing; points off the road in there
+that make it one."""
 TINY = 60
 """Steps of the student that is distilled on the tiny data: enough to see that something changes."""
 
@@ -218,14 +220,19 @@ def first_pick(found, frame, edges):
     inside[found.point[own]] = True
     inside[outer] = False
     distance, off = np.linalg.norm(frame.points, axis=1), raised(frame.points)
+    thing = np.zeros(len(count), bool)
+    if (inside & off).any():
+        # Many points together: one that is off the road alone may be a stray return.
+        tree, rows = cKDTree(frame.points[off]), np.flatnonzero(inside & off)
+        thing[rows] = tree.query_ball_point(frame.points[rows], AROUND, return_length=True) >= CROWD
     choice = count > 0
-    for asked in (inside, off, (distance > 5) & (distance < 25), edges):
+    for asked in (inside, off, thing, (distance > 5) & (distance < 25), edges):
         choice = choice & asked if (choice & asked).any() else choice
     most = np.flatnonzero(choice & (count == count[choice].max()))
     first = most[np.abs(distance[most] - SHOWN_AT).argmin()]
     # Not on the outline itself, where half of what is around the ring is something else.
     same = np.linalg.norm(frame.points - frame.points[first], axis=1) < AROUND
-    same = np.flatnonzero(same & inside & off & (count >= count[first]))
+    same = np.flatnonzero(same & inside & off & ~edges & (count >= count[first]))
     if not len(same):
         return int(first)
     middle = np.median(frame.points[same], axis=0)
