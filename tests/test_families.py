@@ -1,5 +1,6 @@
 """`python -m xkd teachers`: numbers that are known from elsewhere, memory counted by hand, and not one download."""
 
+import json
 import socket
 
 import numpy as np
@@ -89,9 +90,79 @@ def test_the_listing_names_every_teacher_and_family(monkeypatch, capsys):
     monkeypatch.setattr(families, "FAMILIES", few)
     assert main(["teachers"]) == 0
     told = capsys.readouterr().out
-    assert all(line.split()[0] in names() for line in told.splitlines()[: len(names())])
+    assert [line.split()[0] for line in told.splitlines()[: len(names())]] == names()
     assert "nvidia/segformer-b0-finetuned-cityscapes-1024-1024" in told and "facebook/sam2.1-hiera-tiny" in told
     assert "without weights" in told
+
+
+def test_a_teacher_whose_imports_are_not_there_is_listed_all_the_same(monkeypatch, tmp_path, capsys):
+    import xkd.teachers
+
+    (tmp_path / "new.py").write_text('"""One more teacher.\n\nAt length."""\n\nimport a_library_that_nobody_has\n')
+    monkeypatch.setattr(families, "FAMILIES", {})
+    monkeypatch.setattr(xkd.teachers, "__path__", [*xkd.teachers.__path__, str(tmp_path)])
+    assert main(["teachers"]) == 0
+    assert "new           One more teacher." in capsys.readouterr().out.splitlines()
+
+
+def test_what_takes_long_is_said_before(tmp_path, monkeypatch, capsys):
+    """Two files, of 1 MiB and of half a MiB: said before anything of them is reported."""
+    (tmp_path / "a.npy").write_bytes(bytes(2**20))
+    (tmp_path / "b.npy").write_bytes(bytes(2**19))
+
+    def report(*given):
+        said.append(capsys.readouterr())
+        return []
+
+    monkeypatch.setattr(families, "report", report)
+    for given, words in (
+        (["--source", str(tmp_path)], f"reads {tmp_path} whole for its SHA-256: 2 files, 1.5 MiB"),
+        (["--verify", str(tmp_path)], f"reads {tmp_path} whole for its SHA-256: 2 files, 1.5 MiB"),
+        (["--source", str(tmp_path / "a.npy")], "a.npy whole for its SHA-256: 1 file, 1.0 MiB"),
+        ([], "counts one network of each family"),
+    ):
+        said = []
+        assert main(["teachers", *given]) == 0
+        assert words in said[0].err and not said[0].out
+
+
+def test_what_is_assumed_of_a_model_without_its_image_processor(tmp_path, capsys):
+    saved("Dinov2", tmp_path)
+
+    def told(*options):
+        assert main(["teachers", "--source", str(tmp_path), *options]) == 0
+        return dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+
+    one = told()
+    assert one["assumes"] == (
+        "ImageNet's mean and deviation, and no resizing: it was saved without its image processor"
+    )
+    assert one["resizes"] == "to an image's own size, then to whole cells; bilinear"
+    assert one["normalises"] == "images of 0..1 by mean 0.485, 0.456, 0.406; deviation 0.229, 0.224, 0.225"
+    assert "resizing" not in told("--option", "scale=2.0")["assumes"]
+    facts = {"image_mean": 0.5, "image_std": 0.25, "size": {"shortest_edge": 224}, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
+    one = told()
+    assert "assumes" not in one and one["resizes"] == "to shortest edge 224 pixels, then to whole cells; bicubic"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("Bert", "a bert takes input_ids and no images, so it cannot teach."),
+        ("Vilt", "a vilt that cannot be shown images alone ("),
+    ],
+)
+def test_a_model_that_takes_no_images_is_refused_in_one_sentence(kind, words, tmp_path, capsys):
+    import transformers
+
+    few = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=50, **few)
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
+    capsys.readouterr()
+    assert main(["teachers", "--source", str(tmp_path)]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("xkd: ")]
+    assert len(said) == 2 and f"{tmp_path}: {words}" in said[1]
 
 
 def test_a_teacher_on_the_disk_is_opened_and_tells_of_itself(tmp_path, capsys):

@@ -229,6 +229,26 @@ def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(dataset,
         tab.run("pickPoint(100)")
         assert tab.run("looks.state.pick.point") == 100
         assert tab.run("document.querySelectorAll('#views canvas').length") > 0
+        # A lone frame has no slider, and says why.
+        assert tab.run("document.getElementById('frames').offsetParent") is None
+        assert "It stands alone: no frames before" in tab.run("document.getElementById('count').textContent")
+
+
+class OneCamera(Wall):
+    def read_cameras(self, i):
+        return super().read_cameras(i)[:1]
+
+
+def test_few_views_are_large_and_raw_colours_are_no_teacher(tmp_path):
+    """One camera, one frame, no student, no teacher: the piece of the image is as wide as its panel, and nothing is called a teacher's."""
+    one = linked.scene(OneCamera(tmp_path), 1, looks.teacher(None), reach=0, most=300, superpixels=0)
+    with opened(one, tmp_path, "--disable-3d-apis") as tab:
+        width = "document.querySelector('#views {}').clientWidth"
+        assert tab.run("document.querySelectorAll('#views canvas').length") == 1
+        assert tab.run(width.format("canvas")) == tab.run("document.getElementById('views').clientWidth") > 300
+        titles = tab.run("document.getElementById('networks').innerText + document.getElementById('colour').innerText")
+        assert "raw colours" in titles and "features: teacher" not in titles and "alike: teacher" not in titles
+        assert "stand in for a teacher" in tab.run("document.getElementById('likeness').textContent")
 
 
 def looked(scene, i, key):
@@ -257,7 +277,9 @@ def test_a_pixel_without_a_point_asks_the_teacher_alone(page):
     assert page.run("document.querySelectorAll('#views canvas').length") == 1
 
 
-@pytest.mark.parametrize("name", ["label", "image colour", "features: teacher", "alike teacher", "alike after"])
+@pytest.mark.parametrize(
+    "name", ["label", "image colour", "superpixel", "features: teacher", "alike teacher", "alike after"]
+)
 def test_every_colouring_colours_images_and_scan(page, name):
     page.run("show(1), pickPoint(700)")
     page.wait(lambda: page.run("document.getElementById('cloud').data?.[0].marker.color.length === 1500"))

@@ -66,9 +66,45 @@ def test_places_are_of_the_commonest_classes_or_near_and_far(frame, pairs):
     assert looks.places(frame, pairs, [], np.arange(3)) == {"near": 0, "middle": 0, "far": 0}
 
 
-def test_the_point_that_most_images_show(frame):
-    frame.points = np.array([[30, 0, 0], [0, 11, 0], [40, 0, 0]], np.float32)
-    assert looks.seen_most(SimpleNamespace(point=np.array([0, 1, 2, 0, 1])), frame) == 1
+def test_the_first_pick_stands_free_off_the_road_and_well_inside_its_images():
+    """One image of 100 x 100 that shows all of: the road at 12 m; at 12 m a post's two points, 1 m above the road, whose outline is at a
+    jump; the same at the image's border; a post at 40 m; another at 13 m, which is no jump."""
+    road, post = [12, 0, -1.8], [[12, 0, -0.8], [12, 0.2, -0.8]]
+    points = np.array(
+        [road, *post, [12, 8, -1.8], [12, 8, -0.8], [40, 0, -1.8], [40, 0, -0.8], [13, 4, -1.8], [13, 4, -0.8]]
+    )
+    frame = SimpleNamespace(index=3, points=points.astype(np.float32), cameras=[SimpleNamespace(size=(100, 100))])
+    n = len(points)
+    pixel = np.full((n, 2), 50)
+    pixel[4] = 50, 90  # in the outer 15 %
+    found = SimpleNamespace(point=np.arange(n), frame=np.full(n, 3), camera=np.zeros(n, int), pixel=pixel)
+    edges = np.zeros(n, bool)
+    edges[[0, 1, 2, 4, 6]] = True
+    assert looks.raised(frame.points).tolist() == [False, True, True, False, True, False, True, False, True]
+    assert looks.first_pick(found, frame, edges) in (1, 2)
+    pixel[[1, 2]] = 2  # now only the far one is inside and at a jump, but nearness is asked before that
+    assert looks.first_pick(found, frame, edges) == 8
+    pixel[:] = 2  # none is inside
+    assert looks.first_pick(found, frame, edges) in (1, 2)
+
+
+def test_a_stray_return_over_the_road_is_no_thing():
+    """One point over the road at 12 m, at a jump; a post of 21 points at 20 m, whose outermost is at one: the post, off its outline."""
+    post = [[20, 0.01 * k, -0.8] for k in range(21)]
+    points = np.array([[12, 0, -1.8], [12, 0, -0.8], [20, 0, -1.8], *post], np.float32)
+    frame, n = SimpleNamespace(index=0, points=points, cameras=[SimpleNamespace(size=(100, 100))]), len(points)
+    pixel, edges = np.full((n, 2), 50), np.zeros(n, bool)
+    edges[[1, 3]] = True
+    found = SimpleNamespace(point=np.arange(n), frame=np.zeros(n, int), camera=np.zeros(n, int), pixel=pixel)
+    # Without the outermost the post's points are 0.01 to 0.20 m to the left: its middle is at 0.105.
+    assert looks.first_pick(found, frame, edges) in (13, 14)
+
+
+def test_points_take_the_colour_of_their_superpixel_in_the_first_image_that_shows_them(frame, pairs):
+    """Superpixel 5 of the left image for point 0, which the right one shows too; 2 of the right one, whose colours begin 7 later, for 1."""
+    left, right = np.full((4, 6), 5), np.full((4, 6), 2)
+    assert shades.superpixel(frame, pairs, [left, right]).tolist() == [5, 2 + 7, shades.NONE]
+    assert len({tuple(rgb) for rgb in shades.HUES}) == len(shades.HUES)
 
 
 def test_image_features_come_from_the_maps_that_are_named(tmp_path):
@@ -76,6 +112,7 @@ def test_image_features_come_from_the_maps_that_are_named(tmp_path):
     source, name = looks.teacher(tmp_path / "nothing", tmp_path)
     assert source.dim == 5 and name == f"maps of {tmp_path.parent.name}/{tmp_path.name}"
     assert looks.teacher(None)[1] == looks.teacher(tmp_path / "nothing")[1] == looks.Texture.name
+    assert "teacher" not in looks.Texture.title
     with pytest.raises(XkdError, match="no .npy feature map"):
         looks.teacher(None, tmp_path / "nowhere")
 

@@ -57,6 +57,14 @@ def init(place, settings, tmp_path):
     return tmp_path / "init"
 
 
+def test_the_stage_says_what_it_wrote_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(gather, "opened", lambda *_: None)
+    monkeypatch.setattr(gather, "gather", lambda *_: [{"split": "train", "views": 30742, "MiB": 2}])
+    assert gather.main([]) == 0
+    told = "holds 30,742 times a point is seen in an image, with the image's feature there, 2 MiB"
+    assert capsys.readouterr().out.endswith(f"/out/views/train {told}\n")
+
+
 def test_what_is_gathered_is_what_the_views_show(place, stages, made):
     from xkd.prepare import open_split
 

@@ -78,6 +78,39 @@ def test_the_published_example_gets_a_list_of_its_scan(tmp_path):
     assert samples.place("rellis3d", tmp_path / "data", tmp_path / "laid")[0] == source
 
 
+def test_a_sample_without_maps_asks_for_a_teacher_before_anything_is_made(data, tmp_path, capsys, monkeypatch):
+    copied = []
+    monkeypatch.setattr(profiles, "copy", lambda *given: copied.append(given))
+    nobody = str(tmp_path / "nobody")
+    assert main(["opencalib", "--data", str(data), "--teacher", nobody]) == 1
+    said = capsys.readouterr().err
+    assert f"OpenCalib has no feature maps (none come with it), and {nobody} holds no trained teacher" in said
+    assert f"`make demo` trains one in some minutes, then named by --teacher {maps.DEMO}" in said
+    assert main(["opencalib", "--data", str(data), "--features", nobody]) == 1
+    assert f"{nobody}: no such folder of feature maps." in capsys.readouterr().err
+    assert not copied
+
+
+def test_the_first_line_says_that_a_teacher_makes_the_maps(tmp_path, capsys):
+    (tmp_path / "network.json").touch()
+    sample, own = samples.SAMPLES["semantickitti"], tmp_path / "features" / "espnetv2" / "semantickitti"
+    assert maps.chosen(sample, tmp_path, None, tmp_path) is None
+    said = capsys.readouterr().out
+    assert said.startswith(
+        f"xkd: SemanticKITTI has no feature maps ({own} is not there), so the embedded teacher in {tmp_path}"
+    )
+    assert maps.chosen(sample, tmp_path, tmp_path, tmp_path / "nobody") == tmp_path
+    own.mkdir(parents=True)
+    assert maps.chosen(sample, tmp_path, None, tmp_path / "nobody") == own and not capsys.readouterr().out
+
+
+def test_the_demo_leaves_its_teacher_where_it_is_said_to():
+    """The profile's checkout lies in out/demo (Makefile), and stage 2 writes out/teacher there, its own network in mini."""
+    makefile, stages = (xkd.ROOT / "Makefile").read_text(), (xkd.ROOT / "dvc.yaml").read_text()
+    assert "xkd.profiles demo out/demo\n" in makefile and "- out/teacher\n" in stages
+    assert maps.DEMO == xkd.ROOT / "out/demo" / "out/teacher" / "mini"
+
+
 def test_every_sample_has_a_profile():
     assert {f"real-{name}" for name in samples.SAMPLES} == {
         n for n in params.read()["profiles"] if n.startswith("real-")

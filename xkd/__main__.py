@@ -15,6 +15,7 @@ from xkd.check import check, opened, report
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
 from xkd.errors import XkdError
+from xkd.feature_cache import mib
 from xkd.files import atomic
 
 
@@ -51,7 +52,9 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         if options.command == "teachers":
-            from xkd import families
+            for line in ahead(options.source, options.verify):
+                print(f"xkd: {line}", file=sys.stderr, flush=True)
+            from xkd import families  # which loads torch and transformers
 
             for line in families.report(options.source, options.option, options.verify):
                 print(line, flush=True)
@@ -84,6 +87,17 @@ def main(arguments=None):
         print(f"xkd: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def ahead(source, features):
+    """What `python -m xkd teachers` is going to do, a line; none where what it is to look at is not there, which is said at once."""
+    path = features or (xkd.ROOT / source if source else None)
+    if path is None:
+        yield "counts one network of each family without its weights: half a minute, longer at the first start; downloads nothing"
+    elif path.exists():
+        sizes = [file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+        files = "1 file" if len(sizes) == 1 else f"{len(sizes):,} files"
+        yield f"loads the libraries, then reads {path} whole for its SHA-256: {files}, {mib(sum(sizes))}; downloads nothing"
 
 
 def label_file(scan, folder):

@@ -1,7 +1,8 @@
 """`python -m xkd teachers`: the image networks that can teach, and what each gives and takes. Nothing is ever downloaded."""
 
+import ast
 import weakref
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ def whole(folder):
 def listing():
     """Lines: the teachers there are, then the families of `transformers`, each measured as it comes."""
     for name in names():
-        yield f"{name:13} {import_module(f'xkd.teachers.{name}').__doc__.splitlines()[0]}"
+        yield f"{name:13} {says(name)}"
     yield f"\n{'family':18} {'for example':52} {'dim':>5} {'stride':>6} {'parameters':>10} {'memory':>12}"
     for family, (example, kind, changes) in FAMILIES.items():
         facts = measured(hollow(kind, changes))
@@ -90,6 +91,12 @@ def listing():
             f"{mib(facts['weights'] + facts['alive']):>12}"
         )
     yield WORDS.format(rows=SIZE[0], columns=SIZE[1]).rstrip()
+
+
+def says(name):
+    """The first line of a teacher's file, which is read and not run: what it imports need not be there."""
+    source = Path(find_spec(f"xkd.teachers.{name}").origin).read_text()
+    return (ast.get_docstring(ast.parse(source)) or "says nothing of itself").splitlines()[0]
 
 
 def hollow(kind, changes):
@@ -127,13 +134,23 @@ def look(path, options):
             ", ".join(f"{v:.4g}" for v in getattr(teacher, part).flatten().tolist()) for part in ("mean", "std")
         )
         yield f"normalises   images of 0..1 by mean {mean}; deviation {std}"
-        wanted = ", ".join(f"{key} {value}" for key, value in teacher.resize["size"].items())
-        yield f"resizes      to {wanted}, then to whole cells; {teacher.resize['mode']}"
+        size = teacher.resize["size"]
+        yield f"resizes      to {size_words(size)}, then to whole cells; {teacher.resize['mode']}"
+        if teacher.assumes:
+            free = "scale" in size and "scale" not in options
+            yield f"assumes      ImageNet's mean and deviation{', and no resizing' * free}: {teacher.assumes}"
     facts = measured(teacher.to("meta"))
     rows, columns = SIZE
     yield f"parameters   {facts['parameters']:,}"
     yield f"weights      {mib(facts['weights'])} in float32"
     yield f"{columns} x {rows}   {facts['cells'][1]} x {facts['cells'][0]} cells, {mib(facts['alive'])} beside the weights"
+
+
+def size_words(size):
+    """A `resize["size"]` of `xkd.teachers.base.Pretrained` in words."""
+    if "scale" in size:
+        return "an image's own size" if size["scale"] == 1 else f"{size['scale']:g} times an image's own size"
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in size.items()) + " pixels"
 
 
 def kind_of(path):

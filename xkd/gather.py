@@ -107,7 +107,10 @@ def main(arguments=None):
         folder = out / ("views-validation" if validation else "views")
         arguments = (sections["data"], out / "prepared", out / "teacher", sections["views"], folder, validation)
         for row in gather(teacher, *arguments):
-            print(*(f"{name} {value}" for name, value in row.items()))
+            told = (
+                f"{row['views']:,} times a point is seen in an image, with the image's feature there, {row['MiB']} MiB"
+            )
+            print(f"xkd: {folder / row['split']} holds {told}", flush=True)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

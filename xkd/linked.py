@@ -20,6 +20,7 @@ from PIL import Image
 from xkd import geometry, looks, shades
 from xkd.alignment import image_edges, motion, range_edges
 from xkd.check import APART, RANKS
+from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.geometry import invert, pair
 from xkd.machine import cores
@@ -38,7 +39,8 @@ class Together:
 
     def __init__(self, dataset, index, reach, most, point):
         self.centre = dataset[index]
-        near = sorted([self.centre, *dataset.neighbours(index, reach)], key=attrgetter("index"))
+        others, self.alone = _others(dataset, index, reach)
+        near = sorted([self.centre, *others], key=attrgetter("index"))
         self.frames = {frame.index: frame for frame in near}
         self.images = {i: [camera.image() for camera in frame.cameras] for i, frame in self.frames.items()}
         self.pairs = {i: pair(frame) for i, frame in self.frames.items()}
@@ -63,6 +65,20 @@ class Together:
         return bits
 
 
+def _others(dataset, index, reach):
+    """The frames that are shown beside frame `index`, and, where there are none, why, for people."""
+    if not reach:
+        return [], "no frames before and after it were asked for (reach 0)"
+    try:
+        others = dataset.neighbours(index, reach)
+    except XkdError as error:
+        return [], str(error).rstrip(".")
+    if others:
+        return others, None
+    alone = dataset.scenes.count(dataset.scenes[index]) == 1
+    return [], "it is the only one of its scene here" if alone else "the others of its scene have no poses"
+
+
 def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixels=120, point=None, pixel=None):
     """What the page shows, as a value for JSON.
 
@@ -74,13 +90,18 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
     together = Together(dataset, index, reach, most, point)
     centre, frames = together.centre, list(together.frames.values())
     if pick["point"] is None and pick["camera"] is None:
-        pick["point"] = looks.seen_most(together.views[centre.index], centre)
+        pick["point"] = looks.first_pick(together.views[centre.index], centre, range_edges(centre.points))
     networks, features, cells = shades.features(together, teacher, students)
-    values, colourings = shades.colourings(dataset, together, networks, features)
     with ThreadPoolExecutor(cores()) as workers:
-        drawn = {
-            i: list(workers.map(lambda image: _drawn(image, superpixels), together.images[i])) for i in together.frames
+        ids = {
+            i: list(workers.map(lambda image: segment(image, superpixels), together.images[i])) if superpixels else None
+            for i in together.frames
         }
+        drawn = {
+            i: list(workers.map(_drawn, together.images[i], ids[i] or [None] * len(together.images[i])))
+            for i in together.frames
+        }
+    values, colourings = shades.colourings(dataset, together, networks, features, ids if superpixels else None)
     shown = [
         {
             "id": frame.id,
@@ -108,6 +129,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
     return {
         "title": f"{dataset.kind}, {centre.scene}: what the scan and the images say of the same place",
         "frames": shown,
+        "alone": together.alone,
+        "taught": not isinstance(teacher[0], looks.Texture),
         "pick": pick | {"frame": place},
         "places": [{"name": name, "frame": place, "point": row} for name, row in rows.items()],
         "error": RANKS * APART**0.5,
@@ -128,8 +151,8 @@ def _seconds(centre, frame):
     return None if None in (centre.timestamp, frame.timestamp) else (frame.timestamp - centre.timestamp) / 1e6
 
 
-def _drawn(image, superpixels):
-    """What the page keeps of an image (H, W, 3): itself, its edges, and its superpixels, every `step`-th pixel of those."""
+def _drawn(image, ids):
+    """What the page keeps of an image (H, W, 3): itself, its edges, and the `ids` of its superpixels, every `step`-th pixel of those."""
     step = -(-image.shape[1] // WIDEST)
     buffer = io.BytesIO()
     Image.fromarray(image).reduce(step).save(buffer, "jpeg", quality=85)
@@ -138,7 +161,7 @@ def _drawn(image, superpixels):
         "image": "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
         "step": step,
         "strength": packed(np.round(127 * image_edges(image)[kept]).astype(np.int8)),
-        "segments": packed(segment(image, superpixels)[kept].astype(np.uint16)) if superpixels else None,
+        "segments": None if ids is None else packed(ids[kept].astype(np.uint16)),
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 import xkd
 from xkd import params
@@ -14,6 +15,11 @@ from xkd.palette import IGNORED, NAMED, styles
 
 SHOWN_AT = 12.0
 """Metres: near enough to be large in images, far enough to lie inside them."""
+RAISED = (0.5, 2.5)
+"""Metres above the lowest point within one to two: off the road and below the crowns of trees."""
+WITHIN, AROUND, CROWD = 0.15, 0.5, 20
+"""Share of an image on each side that is its border; metres around a point that are taken for the same thing; points off the road in there
+that make it one."""
 TINY = 60
 """Steps of the student that is distilled on the tiny data: enough to see that something changes."""
 
@@ -56,7 +62,7 @@ class Texture:
     """Stands in for a teacher where none was trained: local colour, contrast and edges at two scales. It knows no
     classes."""
 
-    name, dim, stride = "colour and texture, not a teacher", 16, 4
+    title, name, dim, stride = "raw colours", "they stand in for a teacher: none is here", 16, 4
 
     def dense(self, cameras, images):
         """The (H, W, 3) uint8 images -> (B, 16, H / 4, W / 4) float32, each channel standardised over the images."""
@@ -168,10 +174,12 @@ def picked(frame, point=None, pixel=None):
 
 def places(frame, pairs, classes, kept, count=6):
     """{name: point} of places worth a look, among the points `kept`: in the image with the most points the middle one of each of its
-    commonest classes; where there are no labels a near, a middle and a far one."""
+    commonest classes; where there are no labels a near, a middle and a far one, off the road where there are such."""
     own = np.flatnonzero(np.isin(pairs.point, kept))
     here = own[pairs.camera[own] == np.bincount(pairs.camera[own]).argmax()]
     if frame.labels is None:
+        up = raised(frame.points)[pairs.point[here]]
+        here = here[up] if up.any() else here
         order = pairs.point[here[np.argsort(pairs.depth[here], kind="stable")]]
         return {name: int(order[int(part * (len(order) - 1))]) for name, part in NEAR.items()}
     ids, chosen = frame.labels[pairs.point[here]], {}
@@ -186,11 +194,49 @@ def places(frame, pairs, classes, kept, count=6):
 NEAR = {"near": 0.05, "middle": 0.5, "far": 0.95}
 
 
-def seen_most(found, frame):
-    """The point with the most views; of several the one whose distance from the LiDAR is nearest to `SHOWN_AT`."""
+def raised(points):
+    """(N, 3) metres, LiDAR frame -> (N,) bool: so high above the lowest point of the metre around as `RAISED` says."""
+    cell = np.floor(points[:, :2]).astype(np.int64)
+    cell = np.clip(cell, -200, 199) + 200
+    low = np.full((400, 400), np.inf)
+    np.minimum.at(low, tuple(cell.T), points[:, 2])
+    above = points[:, 2] - ndimage.minimum_filter(low, 3)[tuple(cell.T)]
+    return (above > RAISED[0]) & (above < RAISED[1])
+
+
+def first_pick(found, frame, edges):
+    """A point of a thing that stands free: a neighbour of it is at a jump in range, it is off the road and well inside all images of its
+    own frame that show it, at 5 to 25 m. Of several one with the most views; of these the one nearest to `SHOWN_AT`. What no point has
+    is not asked of any.
+
+    found: `Views` of the frame's points; edges: (N,) bool, `xkd.alignment.range_edges`.
+    """
     count = np.bincount(found.point, minlength=len(frame.points))
-    most = np.flatnonzero(count == count.max())
-    return int(most[np.abs(np.linalg.norm(frame.points[most], axis=1) - SHOWN_AT).argmin()])
+    size = np.array([camera.size for camera in frame.cameras])
+    own = found.frame == frame.index
+    place = (found.pixel[own] + 0.5) / size[found.camera[own]]
+    outer = found.point[own][((place < WITHIN) | (place > 1 - WITHIN)).any(1)]
+    inside = np.zeros(len(count), bool)
+    inside[found.point[own]] = True
+    inside[outer] = False
+    distance, off = np.linalg.norm(frame.points, axis=1), raised(frame.points)
+    thing = np.zeros(len(count), bool)
+    if (inside & off).any():
+        # Many points together: one that is off the road alone may be a stray return.
+        tree, rows = cKDTree(frame.points[off]), np.flatnonzero(inside & off)
+        thing[rows] = tree.query_ball_point(frame.points[rows], AROUND, return_length=True) >= CROWD
+    choice = count > 0
+    for asked in (inside, off, thing, (distance > 5) & (distance < 25), edges):
+        choice = choice & asked if (choice & asked).any() else choice
+    most = np.flatnonzero(choice & (count == count[choice].max()))
+    first = most[np.abs(distance[most] - SHOWN_AT).argmin()]
+    # Not on the outline itself, where half of what is around the ring is something else.
+    same = np.linalg.norm(frame.points - frame.points[first], axis=1) < AROUND
+    same = np.flatnonzero(same & inside & off & ~edges & (count >= count[first]))
+    if not len(same):
+        return int(first)
+    middle = np.median(frame.points[same], axis=0)
+    return int(same[np.linalg.norm(frame.points[same] - middle, axis=1).argmin()])
 
 
 def main(arguments=None):

@@ -3,6 +3,8 @@
 A colour is a number 0..255 of a palette of 256; so is a cosine. Number `NONE` stands for none, and is light grey.
 """
 
+from colorsys import hls_to_rgb
+
 import numpy as np
 import torch
 from PIL import Image
@@ -19,6 +21,8 @@ GREY = [int(IGNORED[i : i + 2], 16) for i in (1, 3, 5)]
 SHARED = {"one camera": "#56B4E9", "two": "#E69F00", "three or more": "#CC79A7"}
 FAR = 50.0
 """Metres at which the colours of distances end."""
+HUES = [[round(255 * v) for v in hls_to_rgb(0.618034 * k % 1, (0.35, 0.5, 0.65)[k % 3], 0.8)] for k in range(61)]
+"""Colours of superpixels, of which those of neighbours differ: the hue goes on by the golden ratio."""
 CELLS, DIRECTIONS = 96, 32
 """Cells across a feature map, and channels of a feature, that are kept at most."""
 
@@ -71,7 +75,8 @@ def features(together, teacher, students):
     compact = Compact(np.concatenate([values[i][known[i]] for i in values]))
     found = {"teacher": {i: compact(values[i]) * known[i][:, None] for i in values}}
     cells = {i: [compact(np.moveaxis(_fewer(one).numpy(), 0, -1)) for one in maps[i]] for i in maps}
-    networks = [("teacher", "teacher", compact.name(name), NAMED["teacher-probe"].colour)]
+    title = getattr(source, "title", "teacher")
+    networks = [("teacher", title, compact.name(name), NAMED["teacher-probe"].colour)]
     for key, title, name, colour, network in students:
         values = {i: _seen_by(network, frame)[together.kept[i]] for i, frame in together.frames.items()}
         compact = Compact(np.concatenate(list(values.values())))
@@ -93,8 +98,10 @@ def _seen_by(network, frame):
     return network.features(network.voxels([(frame.points, intensity)])).float().cpu().numpy()
 
 
-def colourings(dataset, together, networks, features):
-    """-> numbers {name: {frame: (K,) uint8}}; meanings {name: {palette: (256, 3), and scale, names or words that explain it}}."""
+def colourings(dataset, together, networks, features, segments=None):
+    """-> numbers {name: {frame: (K,) uint8}}; meanings {name: {palette: (256, 3), and scale, names or words that explain it}}.
+
+    segments: {frame: [(H, W) ids of superpixels, one a camera]}, None: there are none."""
     kept = together.kept
     distance = {i: np.linalg.norm(frame.points[kept[i]], axis=1) for i, frame in together.frames.items()}
     seen = {i: looks.overlap(frame, together.pairs[i])[kept[i]] for i, frame in together.frames.items()}
@@ -120,6 +127,12 @@ def colourings(dataset, together, networks, features):
     numbers["image colour"], meanings["image colour"] = quantised(
         images, {i: seen[i] > 0 for i in seen}, "grey: in no image"
     )
+    if segments:
+        numbers["superpixel"] = {
+            i: superpixel(f, together.pairs[i], segments[i])[kept[i]] for i, f in together.frames.items()
+        }
+        words = "points in one superpixel of an image have one colour (colours come again); grey: in no image"
+        meanings["superpixel"] = {"palette": [*HUES, *[GREY] * (NONE + 1 - len(HUES))], "words": words}
     for network in networks:
         own = features[network["key"]]
         known = {i: values.any(1) for i, values in own.items()}
@@ -131,6 +144,17 @@ def colourings(dataset, together, networks, features):
         words = "the three strongest components of the features as red, green and blue: alike colours, alike features"
         numbers[name], meanings[name] = quantised(rgb, known, words)
     return numbers, meanings
+
+
+def superpixel(frame, pairs, segments):
+    """(N,) uint8: of each point a number of `HUES` for its superpixel in the first image that shows it, `NONE` where none does."""
+    numbers = np.full(len(frame.points), NONE, np.uint8)
+    for k in reversed(range(len(segments))):
+        here = pairs.camera == k
+        rows, columns = pairs.pixel[here].T
+        # Another step for each camera, so that neighbouring images do not begin alike.
+        numbers[pairs.point[here]] = (segments[k][rows, columns] + 7 * k) % len(HUES)
+    return numbers
 
 
 def scale(title, low, high, grey="", reverse=False):

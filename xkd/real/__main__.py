@@ -28,7 +28,8 @@ def main(arguments=None):
     )
     parser.add_argument(
         "--teacher", type=Path, default=xkd.ROOT / "out" / "teacher" / "mini",
-        help="where there are none: the folder of the embedded teacher that computes them (out/teacher/mini)",
+        help="where there are none: the folder of the embedded teacher that computes them (out/teacher/mini, which `make repro` leaves; "
+        f"`make demo` leaves one in {maps.DEMO.relative_to(xkd.ROOT)})",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="the page (default: out/gallery.html, or out/real-NAME/out/real.html)")
     parser.add_argument(
@@ -53,16 +54,16 @@ def run(name, data, features, teacher, given, path):
     # Before the copy, so that a sample that is not there leaves nothing behind.
     if not (data / sample.folder).is_dir():
         samples.place(name, data, dest)
+    source = maps.chosen(sample, data, features, teacher)
     profiles.copy(dest, profiles.overlaid(f"real-{name}"))
     root, masks = samples.place(name, data, dest / "data")
     dataset = samples.opened(name, root)
-    source = features or (data / sample.features if sample.features else None)
-    if source is not None and source.is_dir():
+    if source is not None:
         source = maps.even(dataset, source, dest / "data" / "maps", root)
     else:
         source = dest / "data" / "maps"
         count = maps.write(dataset, teacher, source, root)
-        print(f"xkd: {count} images seen by the embedded teacher, which learnt from made ones", flush=True)
+        print(f"xkd: {count} images seen by the embedded teacher", flush=True)
     changes = samples.settings(name, root, masks, [f"teacher.source={source.absolute()}", *given])
     sections = profiles.overlaid(f"real-{name}", changes)
     profiles.copy(dest, sections)

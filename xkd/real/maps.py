@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
+import xkd
 from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.progress import progress
@@ -13,14 +14,44 @@ from xkd.teachers import open_teacher
 ACROSS = 640
 """Pixels across that an image is brought to: the teacher learnt from images of 320, and knows things at about the size they have there."""
 
+DEMO = xkd.ROOT / "out" / "demo" / "out" / "teacher" / "mini"
+"""Where `make demo` leaves its teacher."""
+
+
+def chosen(sample, data, features, teacher):
+    """The folder of a sample's feature maps: `features` if one is named, else the sample's own below `data`; None where there is none and
+    the embedded teacher in the folder `teacher` makes them. Errors: `features` is no folder; no maps and no trained teacher."""
+    if features is not None:
+        if not features.is_dir():
+            raise XkdError(f"{features}: no such folder of feature maps.")
+        return features
+    own = data / sample.features if sample.features else None
+    if own is not None and own.is_dir():
+        return own
+    why = f"{own} is not there" if own else "none come with it"
+    trained(teacher, f"{sample.title} has no feature maps ({why}), and ")
+    print(
+        f"xkd: {sample.title} has no feature maps ({why}), so the embedded teacher in {teacher}, which learnt from made images, makes "
+        "them first, image by image; maps that are there already are named with --features",
+        flush=True,
+    )
+    return None
+
+
+def trained(teacher, why=""):
+    """Errors: the folder `teacher` holds none of the `mini` networks that stage 2 leaves; `why` stands before it."""
+    if not (teacher / "network.json").is_file():
+        raise XkdError(
+            f"{why}{teacher} holds no trained teacher: `make demo` trains one in some minutes, then named by --teacher {DEMO}, `make "
+            "repro` a better one in hours; or name a folder of feature maps with --features."
+        )
+
 
 def write(frames, teacher, out, root):
     """Writes `out/<the image's path below root>.npy`, float16 (C, h, w), for every image of the frames; returns how many.
 
     teacher: a folder that stage 2 has left its `mini` network in. Errors: there is none."""
-    if not (teacher / "network.json").is_file():
-        raise XkdError(f"{teacher}: holds no trained teacher; run `make repro`, name the folder of one with --teacher, or "
-                       "of feature maps with --features.")  # fmt: skip
+    trained(teacher)
     network = open_teacher({"name": "mini", "path": str(teacher)})
     cameras = [camera for frame in frames for camera in frame.cameras]
     torch.set_num_threads(1)

@@ -35,7 +35,9 @@ def opened(path, prefix=None, layer=None, scale=None):
     """
     path = xkd.ROOT / path
     weights = network_of(read(path), prefix, path)
-    return Pretrained(str(path), build(weights, path), layer, scale)
+    teacher = Pretrained(str(path), build(weights, path), layer, scale)
+    teacher.assumes = "weights alone do not say how images are prepared"
+    return teacher
 
 
 def read(path):

@@ -1,5 +1,6 @@
 """Vision backbones of the transformers library as teachers: from a folder, or from the hub at a pinned revision."""
 
+import inspect
 import json
 import re
 
@@ -19,8 +20,8 @@ FILTERS = {2: "bilinear", 3: "bicubic"}
 def opened(model, revision=None, layer=None, scale=None):
     """The network in the folder `model` that `save_pretrained` wrote, or of the hub id `model` at the commit `revision`.
 
-    layer, scale: see `xkd.teachers.base.Pretrained`. Errors: neither; weights that are missing or of other shapes; a preprocessor that asks
-    for what is not done here.
+    layer, scale: see `xkd.teachers.base.Pretrained`. Errors: neither; a network that takes no images, or not these alone; weights that are
+    missing or of other shapes; a preprocessor that asks for what is not done here.
     """
     folder = xkd.ROOT / model
     local = folder.is_dir()
@@ -33,8 +34,17 @@ def opened(model, revision=None, layer=None, scale=None):
             f"move; {revision!r} is none."
         )
     given = {"revision": revision, "local_files_only": local}
-    network = weights(source, given)
-    return Pretrained(source, network, layer, scale, **preprocessing(preprocessor(source, given), source))
+    network, facts = weights(source, given), preprocessor(source, given)
+    how = preprocessing(facts or {"image_mean": MEAN, "image_std": STD}, source)
+    try:
+        teacher = Pretrained(source, network, layer, scale, **how)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise XkdError(
+            f"{source}: a {network.config.model_type} that cannot be shown images alone ({reason})."
+        ) from None
+    teacher.assumes = None if facts else "it was saved without its image processor"
+    return teacher
 
 
 def weights(source, given):
@@ -48,16 +58,19 @@ def weights(source, given):
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise XkdError(f"{source}: neither a saved model's folder nor a model that the hub gave ({reason}).") from None
+    for part in ("vision_model", "vision_encoder"):
+        network = getattr(network, part, network)
+    if "pixel_values" not in inspect.signature(network.forward).parameters:
+        takes = network.main_input_name
+        raise XkdError(f"{source}: a {network.config.model_type} takes {takes} and no images, so it cannot teach.")
     missing = [key for key in info["missing_keys"] if "pooler" not in key and "mask_token" not in key]
     if missing:
         raise XkdError(f"{source}: {len(missing)} of its weights, {missing[0]} for one, would stay random.")
-    for part in ("vision_model", "vision_encoder"):
-        network = getattr(network, part, network)
     return network
 
 
 def preprocessor(source, given):
-    """The settings of the model's own image processor; of a model that was saved without: ImageNet's statistics."""
+    """The settings of the model's own image processor; {} of a model that was saved without."""
     from transformers.utils import cached_file
 
     for name in ("processor_config.json", "preprocessor_config.json"):
@@ -70,7 +83,7 @@ def preprocessor(source, given):
         facts = facts.get("image_processor", {}) if name == "processor_config.json" else facts
         if facts:
             return facts
-    return {"image_mean": MEAN, "image_std": STD}
+    return {}
 
 
 def preprocessing(facts, source):

@@ -13,10 +13,22 @@ function drawLegend() {
   legend($("legend"), chosen, chosen.palette);
 }
 
+// Whose likeness is shown, and what is missing for more.
+function introduce() {
+  const { networks, taught } = looks.scene, studied = networks.length > 1;
+  const source = taught ? "to the teacher, which sees images" : "by the raw colours and texture of the images, which stand in for a teacher";
+  const student = `, and to the student, which sees the scan alone${taught ? ", before and after it learnt from a teacher's features" : ", before and after its training"}`;
+  $("likeness").textContent = `How much every other place is like the picked one: ${source}${studied ? student : ""}.`;
+  const missing = [taught ? "" : "a teacher (--features, a folder of its maps)", studied ? "" : "a student (--student, its folder)"].filter(Boolean);
+  $("missing").hidden = !missing.length;
+  $("missing").textContent = `Not here: ${missing.join(" and ")}. With python -m xkd.looks these are named so; in the notebook they are its parameters.`;
+}
+
 function controls() {
   const { frames, networks, colourings, places, motion } = looks.scene, { state } = looks;
   const options = (select, names) => select.replaceChildren(...names.map(([value, text]) => new Option(text, value)));
-  Object.assign($("frame"), { max: frames.length - 1, disabled: frames.length < 2 });
+  $("frame").max = frames.length - 1;
+  $("frames").hidden = frames.length < 2;
   $("frame").addEventListener("input", () => show(Number($("frame").value)));
   const own = Object.keys(colourings).map(name => [name, name]);
   options($("colour"), [...own, ...networks.map(({ key, title }) => [`alike ${key}`, `alike: ${title}`])]);
@@ -40,8 +52,9 @@ function controls() {
       pickPoint(point);
     });
   }
-  $("networks").style.gridTemplateColumns = `repeat(${Math.max(3, networks.length)}, minmax(0, 1fr))`;
-  $("alone").hidden = networks.length > 1;
+  $("networks").style.gridTemplateColumns = `repeat(${networks.length}, minmax(0, 1fr))`;
+  $("networks").classList.toggle("single", networks.length === 1);
+  introduce();
   for (const { key, title, name, colour } of networks) {
     const box = $("networks").appendChild(document.createElement("figure"));
     const canvas = '<canvas class="pick" role="img"></canvas>';

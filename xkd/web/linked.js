@@ -140,7 +140,7 @@ function show(k) {
     $("frame").value = k;
     const late = steps && seconds !== null ? `, ${seconds > 0 ? "+" : "−"}${Math.abs(seconds).toFixed(2)} s` : "";
     $("when").textContent = when(steps) + late;
-    $("count").textContent = `Frame ${id}: ${words}.`;
+    $("count").textContent = `Frame ${id}: ${words}.` + (looks.scene.alone ? ` It stands alone: ${looks.scene.alone}.` : "");
     const cameras = frame().cameras;
     $("images").style.gridTemplateColumns = `repeat(${Math.min(3, cameras.length)}, minmax(0, 1fr))`;
     $("images").replaceChildren(...cameras.map((camera, n) => {

@@ -67,6 +67,7 @@ const when = steps => steps ? `frame ${steps > 0 ? "+" : "−"}${Math.abs(steps)
 function drawViews() {
   const { pick } = looks.state, { frames, classes } = looks.scene, box = $("views");
   box.replaceChildren();
+  const shown = [];
   const from = frames[pick.frame], p = pick.point === null ? null : from.points.values.subarray(3 * pick.point);
   frames.forEach((other, n) => other.cameras.forEach((camera, k) => {
     let [row, column, depth] = [pick.row, pick.column, null];
@@ -75,23 +76,29 @@ function drawViews() {
       if (!project(camera, into(camera, pick.frame), p[0], p[1], p[2])) return;
       [row, column, depth] = place;
     } else if (n !== pick.frame || k !== pick.camera) return;
+    shown.push({ camera, other, row, column, depth });
+  }));
+  // Few are shown large, and more of what is around them.
+  const across = shown.length === 1 ? 1 : shown.length <= 4 ? 2 : 3;
+  box.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
+  for (const { camera, other, row, column, depth } of shown) {
     const figure = box.appendChild(document.createElement("figure")), canvas = figure.appendChild(document.createElement("canvas"));
     const words = figure.appendChild(document.createElement("figcaption"));
     words.textContent = `${camera.name}, ${when(other.steps)}` + (depth === null ? "" : `, ${depth.toFixed(1)} m`);
-    const { context, width, height, ratio } = sized(canvas, 1), reach = Math.max(20, 0.035 * camera.width);
+    const { context, width, height, ratio } = sized(canvas, 1), reach = Math.max(20, 0.035 * camera.width) * [2.5, 1.5, 1][across - 1];
     const image = camera.picture, scale = image.naturalWidth / camera.width;
     context.fillStyle = "#d9d9d9";
     context.fillRect(0, 0, width, height);
     const [left, top] = [column, row].map(at => (at + 0.5 - reach) * scale), side = 2 * reach * scale;
     context.drawImage(image, left, top, side, side, 0, 0, width, height);
     ring(context, width / 2, height / 2, 7, ratio);
-  }));
+  }
   const label = p && from.labels ? from.labels.values[pick.point] : GREY, count = box.children.length;
   const at = p && [...p.slice(0, 3)].map(v => v.toFixed(1)).join(", ");
   $("picked").textContent = p
     ? `The ring is at one point of ${when(from.steps)}'s scan (x, y, z = ${at} m${label === GREY ? "" : `; ${classes[label]}`}), which ` +
       `${count || "no"} image${count === 1 ? " shows" : "s show"}: all views should be of the same spot of the same thing.`
-    : "No point of the scan lies near that pixel: only the teacher, which sees the image, can say what it is like.";
+    : `No point of the scan lies near that pixel: only the ${looks.scene.taught ? "teacher, which sees the image, can" : "image's colours"} say what it is like.`;
 }
 
 function drawNetworks() {
