@@ -17,8 +17,8 @@ STEP = (0.5, 15.0)
 """Metres between two scans that tell something."""
 LIMITS = {"there": 0.5, "margin": 0.15}
 """Share of what stands that another pose has to find again, and by how much more than the given one. Where the samples have poses
-(SemanticKITTI, PandaSet, `xkd.sim`) the given ones found 0.67 to 0.89, and none of the others more than 0.02 beyond that; in one pair of 22,
-on SemanticKITTI's sequence 01, neither found anything."""
+(SemanticKITTI, PandaSet, `xkd.sim`) the given ones found 0.67 to 0.89, and none of the others more than 0.02 beyond that; in one
+of 23 pairs, on SemanticKITTI's sequence 01, neither found anything."""
 PAIRS = 3
 
 
