@@ -1,15 +1,19 @@
 """`python -m xkd check`: right data are called good, and each of the common mistakes is named."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import layouts
 import numpy as np
+import own_files
 import pytest
 
 import xkd
-from xkd import XkdError, alignment, check
+from xkd import XkdError, alignment, check, rivals
 from xkd.__main__ import main
 from xkd.datasets.frame import Camera
+from xkd.findings import report
 from xkd.geometry import invert
 
 REAL = xkd.ROOT.parent / "shared" / "data"
@@ -92,8 +96,42 @@ def test_a_nudge_turns_about_the_cameras_own_axes():
 
 def test_a_gain_is_the_mean_difference_less_its_error():
     # By hand: differences 0.2 and 0.1; sqrt(4 (1/100 + 1/100 + 1/50 + 1/50)) / 2 / sqrt(12) = 0.0707.
-    assert check.gain([(0.3, 100), (0.2, 50)], [(0.1, 100), (0.1, 50)]) == pytest.approx(0.15 - 0.0707, abs=1e-4)
-    assert check.gain([(float("nan"), 0)], [(0.1, 100)]) < 0
+    assert rivals.gain([(0.3, 100), (0.2, 50)], [(0.1, 100), (0.1, 50)]) == pytest.approx(0.15 - 0.0707, abs=1e-4)
+    assert rivals.gain([(float("nan"), 0)], [(0.1, 100)]) < 0
+    # An image that shows no edge is known to score 0: sqrt(4 / 100) / sqrt(12) = 0.0577.
+    assert rivals.gain([(0.3, 100)], [(float("nan"), 0)]) == pytest.approx(0.3 - 0.0577, abs=1e-4)
+
+
+INVERTED = "with the extrinsics the other way round"
+
+
+def found_in(scores, others):
+    return rivals.mistake(scores, {key: [value] for key, value in others.items()})
+
+
+def test_cameras_that_tell_little_alone_tell_together():
+    # Alone: 0.06 - sqrt(4 (1/100 + 1/100)) / sqrt(12) = -0.022. Four: 0.06 - 0.082 / 2 = 0.019; sixteen: 0.06 - 0.082 / 4 = 0.040 > 0.03.
+    for count, told in ((1, False), (4, False), (16, True)):
+        names = [f"c{k}" for k in range(count)]
+        given = {name: [(0.0, 100)] for name in names}
+        assert (found_in(given, {(name, INVERTED): (0.06, 100) for name in names})[0] == INVERTED) == told
+    given = {name: [(-0.5, 1000)] for name in "abc"}
+    # Better by far and yet nowhere near an image's edges: such a calibration is not named.
+    assert found_in(given, {(name, INVERTED): (0.01, 1000) for name in given})[0] is None
+    one_of_three = {("a", INVERTED): (0.9, 1000), ("b", INVERTED): (-0.6, 1000), ("c", INVERTED): (-0.6, 1000)}
+    assert found_in(given, one_of_three)[0] is None
+
+
+def test_findings_of_a_rig_name_the_mistake_and_no_worse_calibration():
+    scores, paths = {"a": [(0.01, 1000)], "b": [(0.01, 1000)]}, {"a": "a.png", "b": "b.png"}
+    better = {(name, INVERTED): [(0.2, 1000)] for name in scores}
+    first, *each = rivals.alignment(scores, {}, better, paths)
+    assert first.what == "rig: alignment" and first.found == f"edge score 0.010 of 2 cameras; {INVERTED} it is 0.200"
+    assert [one.verdict for one in (first, *each)] == ["bad"] * 3 and each[1].where == "b.png"
+    low = {"a": [(-0.2, 1000)]}
+    turn = {("a", "turned by +2 degrees up or down"): [(-0.05, 1000)]}
+    (only,) = rivals.alignment(low, turn, {}, paths)
+    assert only.verdict == "look" and "turned" not in only.found and "hardly where the image's are" in only.found
 
 
 class Bent:
@@ -115,23 +153,28 @@ class Bent:
 
 
 def verdicts(dataset, frames=4):
-    return {finding.what: finding for finding in check.check(dataset, frames)}
+    found = check.check(dataset, frames)
+    assert all(finding.where for finding in found if finding.verdict != "good"), report(found)
+    return {finding.what: finding for finding in found}
 
 
 def test_made_data_are_good(made):
     for kind in ("semantickitti", "nuscenes"):
         found = verdicts(xkd.open_dataset(kind, made / kind, "train"))
-        assert not [f for f in found.values() if f.verdict == "bad"] and {"points", "motion", "any camera"} <= set(
-            found
-        )
+        assert not [f for f in found.values() if f.verdict == "bad"]
+        for what in ("points", "motion", "any camera", "ground", "mounts", "way", "world"):
+            assert found[what].verdict == "good"
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda c: check.moved(c, invert(c.T_cam_lidar)), "with the extrinsics the other way round"),
-        (lambda c: check.moved(c, c.T_cam_lidar @ np.diag([1, -1, 1, 1.0])), "with left and right of the scan swapped"),
-        (lambda c: check.moved(c, c.T_cam_lidar @ np.diag([-1, -1, 1, 1.0])), "with the scan turned by 180 degrees"),
+        (lambda c: rivals.moved(c, invert(c.T_cam_lidar)), "with the extrinsics the other way round"),
+        (
+            lambda c: rivals.moved(c, c.T_cam_lidar @ np.diag([1, -1, 1, 1.0])),
+            "with left and right of the scan swapped",
+        ),
+        (lambda c: rivals.moved(c, c.T_cam_lidar @ np.diag([-1, -1, 1, 1.0])), "with the scan turned by 180 degrees"),
     ],
     ids=["direction", "mirrored", "turned"],
 )
@@ -152,19 +195,100 @@ def test_real_frames_are_good_and_a_turn_of_four_degrees_is_seen():
     assert turned.verdict == "look" and "turned by -4 degrees left or right" in turned.found
 
 
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_rig_the_other_way_round_is_bad_in_one_frame_too(made, frames):
+    dataset = Bent(
+        xkd.open_dataset("nuscenes", made / "nuscenes", "train"), lambda c: rivals.moved(c, invert(c.T_cam_lidar))
+    )
+    found = verdicts(dataset, frames)
+    assert found["CAM_FRONT: mount"].verdict == found["CAM_BACK: mount"].verdict == "bad"
+    assert "with the extrinsics the other way round it is upright" in found["CAM_FRONT: mount"].found
+
+
+@real
+def test_a_real_rig_the_other_way_round_is_bad_by_its_images():
+    dataset = xkd.open_dataset("nuscenes", REAL / "nuscenes_one_sample")
+    found = verdicts(Bent(dataset, lambda c: rivals.moved(c, invert(c.T_cam_lidar))))
+    assert found["rig: alignment"].verdict == "bad" and INVERTED in found["rig: alignment"].found
+
+
+def moves(dataset):
+    return {finding.what: finding for finding in check.motion(dataset)}
+
+
 def test_poses_that_jump_and_times_that_run_back(made):
     dataset = xkd.open_dataset("nuscenes", made / "nuscenes", "train")
-    assert check.motion(dataset).verdict == "good"
+    assert moves(dataset)["motion"].verdict == "good"
     far = EYE.copy()
     far[0, 3] = 500
     last = max(i for i in range(1, len(dataset)) if dataset.scenes[i] == dataset.scenes[i - 1])
     jumped = Bent(dataset, frame=lambda f: replace(f, T_world_lidar=far @ f.T_world_lidar) if f.index == last else f)
-    found = check.motion(jumped)
+    found = moves(jumped)["motion"]
     assert found.verdict == "bad" and "a pose jumps" in found.found and dataset[last].id in found.where
-    back = check.motion(Bent(dataset, frame=lambda f: replace(f, timestamp=-f.timestamp)))
+    back = moves(Bent(dataset, frame=lambda f: replace(f, timestamp=-f.timestamp)))["motion"]
     assert back.verdict == "bad" and "s after the frame before it" in back.found
-    still = check.motion(Bent(dataset, frame=lambda f: replace(f, T_world_lidar=EYE)))
-    assert still.verdict == "look" and "no pose moves" in still.found
+    still = moves(Bent(dataset, frame=lambda f: replace(f, T_world_lidar=EYE)))["motion"]
+    assert still.verdict == "look" and "no pose moves" in still.found and still.where
+
+
+class Shut(Bent):
+    """A data set whose frames of some numbers cannot be opened; one of them for a reason that no reader means to give."""
+
+    shut = (0, 2)
+
+    def __getitem__(self, i):
+        if i in self.shut:
+            raise XkdError("poses.txt: no pose") if i else KeyError("pose")
+        return super().__getitem__(i)
+
+
+def test_frames_that_cannot_be_opened_are_findings(made):
+    dataset = Shut(xkd.open_dataset("nuscenes", made / "nuscenes", "train"))
+    found = check.check(dataset, 2)
+    (reading,) = [f for f in found if f.what == "reading"]
+    assert reading.where == f"frame number 0, of scene {dataset.scenes[0]}" and reading.found == "KeyError: 'pose'"
+    (opening,) = [f for f in found if f.what == "opening"]
+    assert opening.found == "1 frame cannot be opened; the first: poses.txt: no pose" and "number 2" in opening.where
+    assert {"points", "motion"} <= {f.what for f in found}
+    dataset.shut = range(len(dataset))
+    assert {f.what for f in check.check(dataset, 2) if f.verdict == "bad"} == {"reading", "opening"}
+
+
+def scanned(**changes):
+    """A change of a frame's points, attributes or labels."""
+
+    def change(frame):
+        points, attributes = changes.get("points", frame.points), changes.get("attributes", frame.attributes)
+        frame.__dict__["_scan"] = points, attributes
+        frame.__dict__["_annotation"] = changes.get("labels", frame.labels), None
+        return frame
+
+    return change
+
+
+def test_scans_of_which_nothing_can_be_told(made):
+    dataset = xkd.open_dataset("semantickitti", made / "semantickitti", "train")
+    empty = Bent(dataset, frame=scanned(points=np.empty((0, 3), np.float32), labels=None))
+    assert "the scan has no point" in verdicts(empty)["reading"].found
+    short = Bent(dataset, frame=scanned(labels=np.zeros(3, np.int64)))
+    assert "3 labels for" in verdicts(short)["reading"].found
+    bare = verdicts(Bent(dataset, frame=scanned(attributes={}, labels=None)))
+    assert bare["intensity"].found == "none" and bare["intensity"].verdict == "look"
+    few = np.ones((5, 3), np.float32)
+    assert verdicts(Bent(dataset, frame=scanned(points=few, labels=None)))["ground"].verdict == "look"
+
+
+@pytest.mark.parametrize("least, verdict", [(0.5, "look"), (0.496, "look"), (0.49, "good"), (0.0, "good")])
+def test_intensities_that_hardly_differ(made, least, verdict):
+    # One point in a hundred may be another: of 0.5 the least may be 0.495 where more of them are less.
+    dataset = xkd.open_dataset("semantickitti", made / "semantickitti", "train")
+
+    def change(frame):
+        values = np.full(len(frame.points), 0.5, np.float32)
+        values[: len(values) // 50], values[0] = least, 0.0
+        return scanned(attributes={"intensity": values})(frame)
+
+    assert verdicts(Bent(dataset, frame=change), 2)["intensity"].verdict == verdict
 
 
 def test_a_broken_scan_is_a_finding_that_names_its_file(kitti, capsys):
@@ -175,11 +299,58 @@ def test_a_broken_scan_is_a_finding_that_names_its_file(kitti, capsys):
     assert f"{scans[0]}: 15 bytes are not a whole number of points" in said and "bad   reading" in said
 
 
-def test_a_folder_that_is_no_data_set(tmp_path, capsys):
-    assert main(["check", str(tmp_path)]) == 1
+@pytest.mark.parametrize("frames", ["0", "-3"])
+def test_no_frame_to_look_at_is_refused(kitti, capsys, frames):
+    assert main(["check", str(kitti), "--frames", frames]) == 1
+    assert capsys.readouterr().err == f"xkd: {frames} frames to look at; there has to be one at least.\n"
+
+
+def refusal(root, capsys, *arguments):
+    assert main(["check", str(root), *arguments]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"xkd: {tmp_path}: is a data set of no known layout") and "semantickitti: " in said
-    assert main(["check", str(tmp_path / "nothing")]) == 1
-    assert capsys.readouterr().err == f"xkd: {tmp_path / 'nothing'}: no such folder.\n"
+    assert said.startswith("xkd: ") and said.count("\n") == 1
+    return said[5:-1]
+
+
+def test_an_error_of_the_layout_that_is_there_is_told_alone(tmp_path, capsys):
+    root = own_files.folder(tmp_path / "own")
+    (root / "xkd.yaml").write_text("scans: {files: lidar/*.pcd, intensity_max: 0}")
+    alone = f"{root / 'xkd.yaml'}: scans.intensity_max is 0; it has to be larger than 0."
+    assert refusal(root, capsys) == alone
+    (root / "v1.0-mini").mkdir()
+    assert refusal(root, capsys) == alone, "an xkd.yaml says itself what the folder is"
+    empty = tmp_path / "empty"
+    for name, says in (
+        ("sequences", f"{empty / 'sequences'}: holds no velodyne scan of split train, val or test."),
+        ("002/lidar/00.pkl.gz", None),
+        (
+            "2011_09_26/2011_09_26_drive_0001_sync",
+            f"{empty}: holds no <date>/<date>_drive_<number>_sync/velodyne_points",
+        ),
+        ("00000/os1_cloud_node_kitti_bin", f"{empty}: holds no scan in <sequence>/os1_cloud_node_kitti_bin"),
+    ):
+        (empty / name).mkdir(parents=True)
+        said = refusal(empty, capsys)
+        assert "known layout" not in said and (says is None or said.startswith(says)), said
+        shutil.rmtree(empty)
+
+
+def test_versions_and_splits_are_chosen_as_the_command_line_does(tmp_path, capsys):
+    for version in ("v1.0-mini", "v1.0-trainval"):
+        layouts.nuscenes(tmp_path, version)
+    said = refusal(tmp_path, capsys)
+    assert said.endswith("holds tables of v1.0-mini, v1.0-trainval; say which with --split or --option version=NAME.")
+    assert main(["check", str(tmp_path), "--option", "version=v1.0-mini", "--frames", "1"]) in (0, 1)
+    assert "nuscenes: 5 frames of 2 scenes" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_data_set(tmp_path, capsys):
+    (tmp_path / "notes").mkdir()
+    said = refusal(tmp_path, capsys)
+    assert said.startswith(f"{tmp_path}: is a data set of no known layout") and "semantickitti: sequences or" in said
+    assert "Its folder" not in said and len(said) < 700
+    (tmp_path / "kitti" / "sequences").mkdir(parents=True)
+    assert "Its folder kitti looks like semantickitti: give that." in refusal(tmp_path, capsys)
+    assert refusal(tmp_path / "nothing", capsys) == f"{tmp_path / 'nothing'}: no such folder."
     with pytest.raises(XkdError, match="knows no option colour"):
         check.opened(tmp_path, "semantickitti", colour="red")

@@ -192,3 +192,11 @@ def test_colours_are_numbers_of_a_palette_that_ends_in_grey():
     assert named["names"] == [[0, "parked car"], [255, "none"]] and named["palette"][:2] == [[1, 2, 3], grey]
     cosines = shades.scale("cosine", -1, 1)["palette"]
     assert len(cosines) == 256 and cosines[0] == [68, 1, 84] and cosines[254] == [253, 231, 37] and cosines[255] == grey
+
+
+@pytest.mark.parametrize(
+    "name, value, least", [("points", 0, 1), ("points", -5, 1), ("reach", -1, 0), ("superpixels", -1, 0)]
+)
+def test_counts_that_cannot_be_are_refused(tmp_path, capsys, name, value, least):
+    assert looks.main([str(tmp_path / "out.html"), f"--{name}", str(value)]) == 1
+    assert capsys.readouterr().err == f"xkd.looks: --{name} {value}: has to be {least} or more.\n"

@@ -11,12 +11,14 @@ import numpy as np
 
 import xkd
 from xkd import sweep
-from xkd.check import check, opened, report
+from xkd.check import check
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
 from xkd.errors import XkdError
 from xkd.feature_cache import mib
 from xkd.files import atomic
+from xkd.findings import report
+from xkd.opening import opened
 
 
 def main(arguments=None):

@@ -258,6 +258,9 @@ def main(arguments=None):
     parser.add_argument("--student", help="folder of a distilled student (default: the pipeline's)")
     options = parser.parse_args(arguments)
     try:
+        for name, least in (("reach", 0), ("points", 1), ("superpixels", 0)):
+            if getattr(options, name) < least:
+                raise XkdError(f"--{name} {getattr(options, name)}: has to be {least} or more.")
         dataset, out = open_frames(options.root, options.kind, options.split)
         if not -len(dataset) <= options.index < len(dataset):
             raise XkdError(f"--index {options.index}: {dataset.root} has {len(dataset)} frames, counted from 0.")
