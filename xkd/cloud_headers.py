@@ -122,8 +122,8 @@ def las_header(path, data):
         )
     if not 227 <= size <= start <= len(data) or extras * 54 > start - size:
         raise XkdError(
-            f"{path}: cannot be read as a LAS file: its header says {size} bytes of header, {extras} records after it and points from byte {start} on, and the file "
-            f"has {len(data)}, so it is damaged or cut short."
+            f"{path}: cannot be read as a LAS file: its header says {size} bytes of header, {extras} records after it and points from "
+            f"byte {start} on, and there are {len(data)}, so it is damaged or cut short."
         )
     most = (len(data) - start) * (LAZ if packed else 1) / length
     if count > most:
