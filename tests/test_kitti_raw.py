@@ -272,6 +272,7 @@ def test_broken_images(raw):
     Image.new("RGB", (80, 45)).save(image)
     with complains("image_02/data/0000000001.png", "45 x 80", "90 x 160"):
         camera.image()
+    Image.new("RGB", (160, 90)).save(image)
     shorten(image, 40)
     with complains("image_02/data/0000000001.png", "cannot be read as an image"):
         camera.image()

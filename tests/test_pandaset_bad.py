@@ -105,7 +105,7 @@ POSES, TIMESTAMPS = FRONT + "poses.json", FRONT + "timestamps.json"
         (
             FRONT + "intrinsics.json",
             {"fx": 10**400, "fy": 1.0, "cx": 5.0, "cy": 4.0},
-            ["fx is None", "no finite number"],
+            ["is not JSON", "401 digits"],
         ),
         (FRONT + "intrinsics.json", {"fx": 99, "fy": 99, "cx": 2000, "cy": 5}, ["2000", "1920 x 1080"]),
         ("002/meta/gps.json", [], ["0/lat is None"]),

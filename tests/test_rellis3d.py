@@ -268,6 +268,7 @@ def test_broken_images(either):
     Image.new("RGB", (80, 45)).save(path)
     with complains(path.name, "45 x 80", "1200 x 1920"):
         camera.image()
+    Image.new("RGB", (1920, 1200)).save(path)
     shorten(path, 300)
     with complains(path.name, "cannot be read as an image"):
         camera.image()
@@ -300,7 +301,8 @@ def test_broken_calibrations(either):
         ("camera_info.txt", "1000 1100 960", ("fx fy cx cy", "4 finite numbers", "3 are there")),
         ("camera_info.txt", "0 1100 960 600", ("fx 0",)),
         ("camera_info.txt", "1000 1100 nan 600", ("4 finite numbers",)),
-        ("transforms.yaml", "q: [", ("os1_cloud_node-pylon_camera_node",)),
+        ("transforms.yaml", "q: [", ("is not YAML", "line 1")),
+        ("transforms.yaml", "t: 2024-13-01", ("is not YAML", "month")),
         ("transforms.yaml", "", ("os1_cloud_node-pylon_camera_node",)),
         ("transforms.yaml", MOUNT.replace("z: 0.5", "v: 0.5"), ("'z'",)),
         ("transforms.yaml", MOUNT.replace("0.5", "0"), ("quaternion",)),

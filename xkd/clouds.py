@@ -6,14 +6,14 @@ format" 0.7 of PCL; "The PLY Polygon File Format", Turk 1994; LAS 1.4 of ASPRS.
 """
 
 import io
-import struct
-from contextlib import contextmanager
 
 import numpy as np
-from numpy.lib.format import read_array
 
-from xkd.datasets.frame import FARTHEST, read_bytes, refuse
+from xkd import arrays
+from xkd.cloud_headers import counted, las_header, pcd_header, readable
+from xkd.datasets.frame import FARTHEST, refuse
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 
 COLUMNS = ("x", "y", "z", "intensity")
 NAMES = {
@@ -73,7 +73,7 @@ def intensities(path, values, most=None):
     if most is None:
         if not np.issubdtype(values.dtype, np.integer):
             raise XkdError(
-                f"{path}: its intensity is {values.dtype} of up to {np.nanmax(values):g}, and nothing says what the maximum is; "
+                f"{path}: its intensity is {values.dtype} of up to {np.nanmax(values, initial=0):g}, and nothing says what the maximum is; "
                 "name it as scans.intensity_max in xkd.yaml (1 where values are 0..1 already, often 255)."
             )
         most = np.iinfo(values.dtype).max
@@ -97,37 +97,6 @@ def seconds(path, values, unit=None, origin=0.0):
     return after.astype(np.float32)
 
 
-@contextmanager
-def readable(path, form):
-    """What a format's library raises about a damaged file, in one sentence."""
-    try:
-        yield
-    except XkdError:
-        raise
-    except (
-        ArithmeticError,
-        EOFError,
-        LookupError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        why = " ".join(str(error).split())[:160].rstrip(".")
-        raise XkdError(
-            f"{path}: cannot be read as a {form} file, it is damaged or cut short ({why or type(error).__name__})."
-        ) from error
-    except MemoryError:
-        raise XkdError(f"{path}: is a damaged {form} file: its header asks for more memory than there is.") from None
-
-
-def counted(path, said, found):
-    """Errors: another number of points than a header says."""
-    if said != found:
-        raise XkdError(f"{path}: its header says {said} points and there are {found:g}, so it is damaged or cut short.")
-
-
 def _bin(path, data, columns):
     columns = columns or COLUMNS
     if len(data) % (4 * len(columns)):
@@ -138,8 +107,7 @@ def _bin(path, data, columns):
 
 
 def _npy(path, data, columns):
-    with readable(path, ".npy"):
-        values = read_array(io.BytesIO(data), allow_pickle=False)
+    values = arrays.read_npy(path)
     if values.ndim != 2 or values.dtype.kind not in "fiu" or values.shape[1] < 3:
         raise XkdError(f"{path}: is no array of (N, 3 or more) numbers but {values.dtype} of shape {values.shape}.")
     width = values.shape[1]
@@ -151,34 +119,13 @@ def _npy(path, data, columns):
     return dict(zip(columns, values.T, strict=True))
 
 
-PCD_HEADER = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "POINTS")
-
-
 def _pcd(path, data, _):
     from pypcd4 import PointCloud
 
-    start = data.find(b"\nDATA ")
-    end = data.find(b"\n", start + 1)
-    if start < 0 or end < 0:
-        raise XkdError(f"{path}: is no PCD file; it has no header that ends in a line DATA.")
-    there = {line.split()[0] for line in data[:end].splitlines() if line.strip()}
-    for name in PCD_HEADER:
-        if name.encode() not in there:
-            raise XkdError(f"{path}: is no whole PCD file; its header has no line {name}.")
+    points = pcd_header(path, data)
     with readable(path, "PCD"):
-        cloud = PointCloud.from_fileobj(io.BytesIO(data))
-        about, values = cloud.metadata, np.atleast_1d(cloud.pc_data)
-    found, form = len(values), data[start:end].split()[1]
-    if form == b"binary":
-        found = (len(data) - end - 1) / values.dtype.itemsize
-    elif form != b"ascii":
-        # Fields follow each other whole: with another count every one of them would begin at the wrong place.
-        found = struct.unpack_from("<II", data, end + 1)[1] / values.dtype.itemsize
-    counted(path, about.points, found)
-    if about.width * about.height != about.points:
-        raise XkdError(
-            f"{path}: its header says {about.points} points and {about.width} x {about.height} of width and height."
-        )
+        values = np.atleast_1d(PointCloud.from_fileobj(io.BytesIO(data)).pc_data)
+        counted(path, points, len(values))
     return {name: values[name] for name in values.dtype.names}
 
 
@@ -186,9 +133,12 @@ def _las(path, data, _):
     import laspy
     import lazrs
 
+    las_header(path, data)
+
     with readable(path, "LAS"):
         try:
-            with laspy.open(io.BytesIO(data)) as reader:
+            # Several threads trust the table of chunks, and end the process where it asks for more memory than there is.
+            with laspy.open(io.BytesIO(data), laz_backend=laspy.LazBackend.Lazrs) as reader:
                 cloud = reader.read()
                 said = reader.header.point_count
         except BaseException as error:
@@ -226,6 +176,8 @@ def _ply(path, data, _):
         if any(words[0] == "list" for words in properties):
             raise XkdError(f"{path}: its vertices have a property that is a list; only single numbers can be read.")
         count, kind = int(lines[first][2]), np.dtype([(name, order + PLY_TYPES[t]) for t, name in properties])
+    if count < 1 or not properties:
+        raise XkdError(f"{path}: is an empty scan: its header says {count} points of {len(properties)} properties.")
     with readable(path, "PLY"):
         if order == "=":
             rows = data[body:].decode("ascii").splitlines()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image
 
+from xkd import images
 from xkd.errors import XkdError
 
 FACTS = Path(__file__).parent / "datasets" / "labels" / "cityscapes.yaml"
@@ -45,9 +45,11 @@ class Corpus:
         return len(self.images)
 
     def __getitem__(self, i):
-        image, raw = _read(self.images[i], "RGB"), _read(self.labels[i], None)
+        image, raw = images.rgb(self.images[i]), images.ids(self.labels[i], what="a map of labels")
         if raw.shape != image.shape[:2]:
             raise XkdError(f"{self.labels[i]}: is {raw.shape}, its image is {image.shape[:2]} (rows, columns).")
+        if raw.dtype != np.uint8:
+            raise XkdError(f"{self.labels[i]}: its labels are {raw.dtype}; they have to be uint8.")
         labels = self._training_id[raw]
         if labels.min() < self.ignore_index:
             raise XkdError(f"{self.labels[i]}: label id {raw[labels < self.ignore_index][0]} is not in {FACTS.name}.")
@@ -56,15 +58,3 @@ class Corpus:
     def _label_path(self, image):
         name = image.name.removesuffix(IMAGE) + LABEL
         return self.root / "gtFine" / self.split / image.parent.name / name
-
-
-def _read(path, mode):
-    """The pixels of an image file; 8-bit label images are read as they are."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image if mode is None else image.convert(mode))
-    except OSError as error:
-        raise XkdError(f"{path}: cannot be read as an image ({error}).") from None
-    if mode is None and (pixels.ndim != 2 or pixels.dtype != np.uint8):
-        raise XkdError(f"{path}: labels must be one 8-bit channel; this is {pixels.shape} {pixels.dtype}.")
-    return pixels

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and the digests that tell one version from another."""
+"""Files that are either whole or not there, the digests that tell one version from another, and texts, JSON and YAML as they are read."""
 
 import errno
 import hashlib
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from xkd.errors import XkdError
 
@@ -119,16 +120,92 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_bytes(path, what="file"):
+    """The bytes of a file that has to be there."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise XkdError(f"{path}: no such {what}.") from None
+    except OSError as error:
+        raise XkdError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:  # what a damaged table says is no file's name
+        raise XkdError(f"{str(path)!r}: cannot be read ({error}).") from None
+
+
+def read_text(path):
+    """The text of a file in UTF-8, without the mark that some systems begin it with."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise XkdError(f"{path}: is not text ({error.reason} at byte {error.start}).") from None
+
+
 def read_json(path):
     """The value in a JSON file; a missing or broken file is one sentence."""
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise XkdError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise XkdError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
+        return json.loads(text, parse_int=whole)
+    except (ValueError, RecursionError) as error:
         raise XkdError(f"{path}: is not JSON ({error}).") from None
+
+
+def whole(text):
+    """The whole number of a text. Errors: ValueError, if it is larger than any float."""
+    if len(text) > 300:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def read_yaml(path):
+    """The value in a YAML file. Errors: missing, no text, no YAML or several documents, a key twice, dates and numbers that are none,
+    aliases that say more than `MOST` values."""
+    return yaml_value(read_text(path), path)
+
+
+def yaml_value(text, where):
+    """The value of a text in YAML; `where` opens the sentence of an error."""
+    try:
+        return yaml.load(text, _Yaml)
+    except Exception as error:  # dates, numbers and tags that are none raise what Python raises at them
+        why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise XkdError(f"{where}: is not YAML ({why}).") from None
+
+
+class _Yaml(yaml.SafeLoader):
+    """Of a key that is there twice the last would count, in silence; and few lines of aliases of aliases say billions of values."""
+
+    def compose_mapping_node(self, anchor):
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return node
+
+    def get_single_node(self):
+        node = super().get_single_node()
+        if node is not None and self._said(node, {}) > MOST:
+            raise ValueError(f"its aliases say more than {MOST:,} values")
+        return node
+
+    def _said(self, node, known):
+        """How many values a node stands for, with what its aliases repeat."""
+        if node not in known:
+            known[node] = MOST + 1  # what holds itself, holds it
+            parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+            parts = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
+            known[node] = 1 + sum(self._said(part, known) for part in parts)
+        return known[node]
+
+    def construct_yaml_int(self, node):
+        whole(self.construct_scalar(node))
+        return super().construct_yaml_int(node)
+
+
+_Yaml.add_constructor("tag:yaml.org,2002:int", _Yaml.construct_yaml_int)
+MOST = 100_000
+"""Values of a YAML file at most."""
 
 
 def digest(*parts):

@@ -3,11 +3,11 @@
 import re
 
 import numpy as np
-import yaml
 
 from xkd import calibration
-from xkd.datasets.frame import IGNORE, facts, read_bytes
+from xkd.datasets.frame import IGNORE, facts
 from xkd.errors import XkdError
+from xkd.files import read_yaml
 
 FILE = "xkd.yaml"
 
@@ -105,10 +105,7 @@ def needed(path, where, section, *keys):
 
 def read_section(path, rules):
     """The mapping in a YAML file, checked. Errors: see `read_layout`."""
-    try:
-        given = yaml.safe_load(read_bytes(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise XkdError(f"{path}: is not YAML ({' '.join(str(error).split()).rstrip('.')}).") from None
+    given = read_yaml(path)
     check(f"{path}:", given, rules)
     return given
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from xkd.columns import Strings, column
 from xkd.errors import XkdError
+from xkd.files import whole
 from xkd.json_scan import Unusual
 from xkd.nuscenes_scan import sensor_rows, take, turns
 
@@ -62,11 +63,20 @@ def columns_of(tables, frames, names):
     order = np.lexsort([np.where(lidar, -1, position)[mount], frame])
     columns = {name: take(values, order) for name, values in rows.items()}
     frame, scan = frame[order], np.flatnonzero(lidar[mount[order]])
+    twice = np.flatnonzero((np.diff(frame) == 0) & (np.diff(position[mount[order]]) == 0))
+    if len(twice):
+        file, sample = tables / "sample_data.json", frames.sample_token[frame[twice[0]]]
+        raise XkdError(f"{file}: sample {sample} has two key frames of {mounts.channel[mount[order][twice[0]]]}.")
     labels = {task: annotation_files(tables, task) for task in ("lidarseg", "panoptic")}
     for task, files in labels.items():
         columns[task] = column([files.get(columns["token"][k]) or "" for k in scan] if files else [""] * len(frames))
     if labels["lidarseg"]:
         numbers = table(tables, "category", ["name", "index"])
+        for name, number in zip(numbers.name, numbers["index"], strict=True):
+            if not 0 <= number < 256 or (numbers["index"] == number).sum() > 1:
+                raise XkdError(
+                    f"{tables / 'category.json'}: the index of {name} is {number}; each has its own, 0 to 255."
+                )
         columns |= {"category": column(numbers.name.tolist()), "number": numbers["index"].to_numpy().astype(int)}
     matrices = zip(mounts.camera_intrinsic, camera, strict=True)
     return columns | {
@@ -86,7 +96,7 @@ def columns_of(tables, frames, names):
 def key_frames(tables, split, wanted):
     """One row a frame, in scene and time order: sample_token, scene, timestamp."""
     scenes = table(tables, "scene", ["token", "name"])
-    scenes = scenes[[wanted(name) for name in scenes.name]]
+    scenes = scenes[np.array([wanted(name) for name in scenes.name], bool)]
     samples = table(tables, "sample", ["token", "timestamp", "scene_token"])
     scenes = scenes.rename(columns={"token": "scene_token", "name": "scene"})
     frames = samples.merge(scenes, on="scene_token").rename(columns={"token": "sample_token"})
@@ -119,6 +129,10 @@ def found_rows(tables, frames, mounts, known):
     used, asked, calibrated = set(), set(), set(mounts.token)
 
     def key(row):
+        if row["is_key_frame"] not in (True, False):
+            raise XkdError(
+                f"{path}: row {row['token']}: is_key_frame is {row['is_key_frame']!r}, and not true or false."
+            )
         own = row["is_key_frame"] and row["sample_token"] in frame
         if own:
             asked.add(row["calibrated_sensor_token"])
@@ -157,17 +171,31 @@ def annotation_files(tables, task):
     return dict(zip(found.sample_data_token, found.filename, strict=True))
 
 
+KINDS = {"timestamp": int, "index": int, "name": str, "channel": str, "modality": str, "filename": str}
+"""What the values of a field are, where something hangs on it; tokens are texts."""
+
+
 def table(folder, name, columns, keep=None, optional=()):
-    """DataFrame of some columns of one table, of the rows with keep(row). Errors: no such table, not JSON, a gap."""
+    """DataFrame of some columns of one table, of the rows with keep(row). Errors: no such table, not JSON, a gap, a value of another type
+    than `KINDS` says, a token twice."""
     path = folder / f"{name}.json"
     try:
         kept = [tuple(map(row.get, (*columns, *optional))) for row in rows(path) if keep is None or keep(row)]
     except KeyError as error:
         raise XkdError(f"{path}: a row has no field {error}.") from None
-    frame = pd.DataFrame(kept, columns=[*columns, *optional])
+    except (AttributeError, TypeError) as error:
+        raise XkdError(f"{path}: has a row that is none of this table ({error}).") from None
+    frame = pd.DataFrame(kept, columns=[*columns, *optional], dtype=object)
     for field in columns:
         if frame[field].isna().any():
             raise XkdError(f"{path}: a row has no field {field!r}.")
+        kind = KINDS.get(field, str if field.endswith("token") else object)
+        wrong = [value for value in frame[field] if type(value) is not kind] if kind is not object else []
+        if wrong:
+            raise XkdError(f"{path}: has a row whose {field} is {wrong[0]!r}, and not of the type {kind.__name__}.")
+    own = columns[0]
+    if own.endswith("token") and frame[own].duplicated().any():
+        raise XkdError(f"{path}: has two rows whose {own} is {frame[own][frame[own].duplicated()].iloc[0]}.")
     return frame
 
 
@@ -176,13 +204,13 @@ def rows(path, chunk=1 << 16, longest=1 << 26):
     if not path.is_file():
         raise XkdError(f"{path}: no such table, and it is needed here.")
     text, before = "", "["
-    with open(path, encoding="utf-8") as file:
-        while (more := file.read(chunk)) and len(text) < longest:
+    with open(path, encoding="utf-8-sig") as file:
+        while (more := _piece(path, file, chunk)) and len(text) < longest:
             text += more
             end = text.rfind("}") + 1
             try:
-                found = json.loads("[" + text[:end].lstrip().removeprefix(before) + "]") if end else []
-            except ValueError:
+                found = json.loads("[" + text[:end].lstrip().removeprefix(before) + "]", parse_int=whole) if end else []
+            except (ValueError, RecursionError):
                 # The last brace is one inside a row; with the next piece it will be another.
                 continue
             yield from found
@@ -190,3 +218,12 @@ def rows(path, chunk=1 << 16, longest=1 << 26):
                 text, before = text[end:], ","
     if "".join(text.split()) != ("]" if before == "," else "[]"):
         raise XkdError(f"{path}: is not a whole JSON array; it breaks off or is damaged at {text[:60]!r}.")
+
+
+def _piece(path, file, size):
+    try:
+        return file.read(size)
+    except UnicodeDecodeError as error:
+        raise XkdError(f"{path}: is not text ({error.reason}).") from None
+    except OSError as error:
+        raise XkdError(f"{path}: cannot be read ({error.strerror}).") from error

@@ -49,6 +49,7 @@ def sensor_rows(tables, samples, calibrated, mounts):
         poses = opened.result()
     frame, mount = (np.concatenate([np.empty(0, np.int64), *parts.pop(name)]) for name in ("frame", "mount"))
     columns = {name: Strings.joined(parts[name]) for name in TEXTS} | {name: column(parts[name]) for name in NUMBERS}
+    Lookup(columns["token"])
     columns["pose"] = columns.pop("ego_pose_token")
     return frame, mount, columns | poses.of(columns["pose"])
 

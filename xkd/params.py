@@ -9,17 +9,13 @@ import yaml
 
 import xkd
 from xkd.errors import XkdError
+from xkd.files import read_yaml
 
 
 def read(path=None):
     """params.yaml (of this checkout unless another is named) as a dict of sections."""
     path = path or xkd.ROOT / "params.yaml"
-    try:
-        sections = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise XkdError(f"{path}: no such file.") from None
-    except yaml.YAMLError as error:
-        raise XkdError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from None
+    sections = read_yaml(path)
     if not isinstance(sections, dict):
         raise XkdError(f"{path}: holds no sections.")
     return sections

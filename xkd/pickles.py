@@ -13,8 +13,8 @@ import zlib
 
 import numpy as np
 
-from xkd.datasets.frame import read_bytes
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 
 
 class Kept:

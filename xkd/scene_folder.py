@@ -4,9 +4,8 @@ import re
 from functools import cached_property
 
 import numpy as np
-from PIL import Image
 
-from xkd import calibration, layout, trajectory
+from xkd import calibration, images, layout, trajectory
 from xkd.datasets.frame import Camera
 from xkd.errors import XkdError
 from xkd.geometry import invert
@@ -153,11 +152,7 @@ class SceneFolder:
 
     def _first_size(self, name):
         first = next(image for image, _ in self._images[name] if image is not None)
-        try:
-            with Image.open(first) as file:
-                size = (file.height, file.width)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise XkdError(f"{first}: cannot be read as an image ({error}).") from error
+        size = images.size(first)
         calibration.check_centre(self._cameras[name]["where"], self._cameras[name]["K"], size)
         return size
 

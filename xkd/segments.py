@@ -8,10 +8,9 @@ import inspect
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import xkd
-from xkd import merging, superpixels
+from xkd import images, merging, superpixels
 from xkd.errors import XkdError
 
 COMPONENTS, SPREAD = 16, 30.0
@@ -52,7 +51,7 @@ def masks(n, compactness, folder):
     mask, which holds the pixels that are not 0; or a PNG `000003.png` whose values are the ids of masks, 0 for none. A relative folder
     hangs on the checkout. A smaller mask lies over a larger one; of one that is covered whole, or empty, nothing is left. Pixels without a
     mask get the segments that SLIC cuts the image into; pieces of these below a quarter of a grid cell join the neighbour of nearest mean
-    colour, be it a mask. Not connected: a mask stays one segment where a smaller one parts it. Errors: see `_find` and `_read`.
+    colour, be it a mask. Not connected: a mask stays one segment where a smaller one parts it. Errors: see `_find` and `xkd.images.ids`.
     """
     root = xkd.ROOT / folder
     if not root.is_dir():
@@ -126,7 +125,7 @@ def _find(root, path):
 def _painted(where, camera):
     """A folder of masks or a map of ids -> (H, W) ids 0..count-1, -1 where no mask is, and the count."""
     if not where.is_dir():
-        ids, values = np.unique(_read(where, camera), return_inverse=True)
+        ids, values = np.unique(images.ids(where, camera.size), return_inverse=True)
         values = values.reshape(camera.size)
         return (values - 1, len(ids) - 1) if ids[0] == 0 else (values, len(ids))
     files = sorted(where.glob("*.png"))
@@ -134,23 +133,8 @@ def _painted(where, camera):
         raise XkdError(f"{where}: no .png mask in this folder.")
     label, area = np.full(camera.size, -1), np.full(camera.size, np.inf)
     for k, file in enumerate(files):
-        inside = _read(file, camera) != 0
+        inside = images.ids(file, camera.size) != 0
         size = inside.sum()
         over = inside & (size < area)
         label[over], area[over] = k, size
     return label, len(files)
-
-
-def _read(path, camera):
-    """(H, W) values of a PNG with one channel, as large as the camera's image. Errors: another."""
-    try:
-        with Image.open(path) as file:
-            values = np.array(file)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise XkdError(f"{path}: cannot be read as a mask ({error}).") from error
-    if values.ndim != 2:
-        raise XkdError(f"{path}: has {values.shape[2]} channels; a mask has one.")
-    if values.shape != tuple(camera.size):
-        (height, width), (rows, columns) = camera.size, values.shape
-        raise XkdError(f"{path}: has {rows} x {columns} pixels (height x width), its image {height} x {width}.")
-    return values

@@ -2,16 +2,8 @@
 
 import numpy as np
 
-from xkd.datasets.frame import read_bytes
 from xkd.errors import XkdError
-
-
-def read_text(path):
-    """The text of a file in UTF-8."""
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise XkdError(f"{path}: is not text ({error.reason} at byte {error.start}).") from None
+from xkd.files import read_text
 
 
 def read_table(path, columns):

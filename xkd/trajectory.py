@@ -17,6 +17,8 @@ from xkd.motion import Motion
 
 DIGITS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """Powers of ten from each unit to microseconds."""
+LATEST = 1 << 62
+"""Microseconds from zero on; more do not fit in 64 bits."""
 
 
 class Trajectory(Motion):
@@ -44,7 +46,10 @@ def read_lines(path):
 def microseconds(where, text, unit):
     """A decimal number in `unit` -> whole microseconds. Errors: no finite number."""
     try:
-        return int(round(Decimal(text).scaleb(DIGITS[unit])))
+        time = Decimal(text).scaleb(DIGITS[unit])
+        if not abs(time) < LATEST:
+            raise OverflowError
+        return int(round(time))
     except (InvalidOperation, ValueError, OverflowError):
         raise XkdError(f"{where}: {text!r} is no time.") from None
 

@@ -8,15 +8,14 @@ matches; files whose name begins with a dot. `intensity`, `ring` and `time` are 
 their own are where they are at the frame's time, if poses have times too (`SceneFolder.deskewed`).
 """
 
-import io
 from fnmatch import fnmatchcase
 
 import numpy as np
-from numpy.lib.format import read_array
 
-from xkd import clouds, layout
-from xkd.datasets.frame import Dataset, Frame, read_bytes, refuse, same_length, training_ids
+from xkd import arrays, clouds, layout
+from xkd.datasets.frame import Dataset, Frame, refuse, same_length, training_ids
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 from xkd.scene_folder import SceneFolder, fitting, listed, natural, stem
 
 
@@ -144,7 +143,12 @@ def scan(path, about, time=None):
     if "intensity" in found:
         attributes["intensity"] = clouds.intensities(path, found["intensity"], about.get("intensity_max"))
     if "ring" in found:
-        refuse(path, ~np.isfinite(found["ring"]), "have a ring that is no number", found["ring"][:, None])
+        refuse(
+            path,
+            ~(np.abs(found["ring"].astype(np.float64)) < 2**31),
+            "have a ring that is no number",
+            found["ring"][:, None],
+        )
         attributes["ring"] = found["ring"].astype(np.int32)
     absolute = times.get("from") == "epoch"
     if "time" in found and not (absolute and time is None):
@@ -162,16 +166,15 @@ def whole(values, kept):
 def file_labels(path):
     """(N,) raw ids and (N,) instances or None: of a `.label` file (uint32, the instance in its upper half, as in SemanticKITTI), or
     (N,) whole numbers in a `.npy`. Errors: missing, cut short, of another kind."""
-    data = read_bytes(path)
     if path.suffix == ".label":
+        data = read_bytes(path)
         if len(data) % 4:
             raise XkdError(f"{path}: {len(data)} bytes are not a whole number of labels of uint32.")
         raw = np.frombuffer(data, "<u4").astype(np.int64)
         return raw & 0xFFFF, raw >> 16
     if path.suffix != ".npy":
         raise XkdError(f"{path}: is no label file; it has to end in .label or .npy.")
-    with clouds.readable(path, ".npy"):
-        raw = read_array(io.BytesIO(data), allow_pickle=False)
+    raw = arrays.read_npy(path)
     if raw.ndim != 1 or raw.dtype.kind not in "iu":
         raise XkdError(f"{path}: is no list of whole numbers but {raw.dtype} of shape {raw.shape}.")
     return raw, None

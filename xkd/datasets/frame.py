@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 from numba import njit
-from PIL import Image
 
+from xkd import images
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 from xkd.geometry import invert
 
 IGNORE = -1
@@ -49,19 +50,7 @@ class Camera:
 
     def image(self):
         """(H, W, 3) uint8 RGB. Errors: a missing, unreadable or wrongly sized file."""
-        try:
-            with Image.open(self.path) as file:
-                pixels = np.array(file.convert("RGB"))
-        except FileNotFoundError:
-            raise XkdError(f"{self.path}: no such image (camera {self.name}).") from None
-        except (OSError, SyntaxError, ValueError) as error:
-            raise XkdError(f"{self.path}: cannot be read as an image ({error}).") from error
-        if pixels.shape[:2] != tuple(self.size):
-            raise XkdError(
-                f"{self.path}: the image has {pixels.shape[0]} x {pixels.shape[1]} pixels (height x width), "
-                f"its calibration is for {self.size[0]} x {self.size[1]}."
-            )
-        return pixels
+        return images.rgb(self.path, self.size, f"camera {self.name}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,16 +202,6 @@ def refuse(path, bad, what, values):
         raise XkdError(f"{path}: {bad.sum()} points {what}, the first is point {first} with {row}.")
 
 
-def read_bytes(path):
-    """The bytes of a file that has to be there."""
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise XkdError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise XkdError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
 def same_length(path, labels, scan, points):
     """Errors: a label file whose length is not its scan's."""
     if labels != points:
@@ -231,11 +210,15 @@ def same_length(path, labels, scan, points):
 
 def training_ids(raw, table, path):
     """(N,) raw ids, negative ones too, and {raw id: training id} -> (N,) int64. Errors: an id that the table does not have."""
-    first = min(table)
-    lookup = np.full(max(table) - first + 2, IGNORE - 1, np.int64)
-    lookup[np.array(list(table)) - first] = list(table.values())
-    place = raw.astype(np.int64) - first
-    ids = lookup[np.where((place < 0) | (place >= len(lookup)), len(lookup) - 1, place)]
+    first, last = min(table, default=0), max(table, default=0)
+    if last - first < 1 << 20:
+        lookup = np.full(last - first + 2, IGNORE - 1, np.int64)
+        lookup[np.array(list(table), np.int64) - first] = list(table.values())
+        place = raw.astype(np.int64) - first
+        ids = lookup[np.where((place < 0) | (place >= len(lookup)), len(lookup) - 1, place)]
+    else:
+        values, back = np.unique(raw, return_inverse=True)
+        ids = np.array([table.get(value, IGNORE - 1) for value in values.tolist()], np.int64)[back]
     unknown = ids < IGNORE
     if unknown.any():
         listed = np.unique(raw[unknown]).tolist()

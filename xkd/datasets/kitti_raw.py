@@ -10,6 +10,7 @@ KITTI raw has no splits: every drive is of `train`. SemanticKITTI labels some of
 
 import fnmatch
 import math
+import re
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +26,7 @@ CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 COLOUR = CAMERAS[2:]
 EARTH = 6_378_137.0
 """Metres: the radius that the development kit projects with."""
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?")
 
 
 class KittiRaw(Dataset):
@@ -233,6 +235,9 @@ def read_times(path, numbers):
     are empty. Errors: no time in a file's line, a time before that of the file before."""
     lines = [line.strip() for line in read_text(path).split("\n")]
     try:
+        for k, line in enumerate(lines, 1):
+            if line and TIME.fullmatch(line) is None:
+                raise ValueError(f"{line!r} in line {k} is no time")
         times = np.array(lines, "datetime64[ns]")
     except ValueError as error:
         raise XkdError(f"{path}: {error}.") from None

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from xkd.arrays import read_npz
 from xkd.columns import kept
-from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, read_points, refuse, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.files import digest
+from xkd.files import digest, read_bytes
 from xkd.geometry import numeric, rigid
 
 VERSIONS = {
@@ -24,6 +25,8 @@ VERSIONS = {
 }
 T_DISK_LIDAR = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], np.float64)
 """Contract axes (x forward, y left) to the axes on disk (x right, y forward)."""
+LARGEST = 1 << 16
+"""Pixels along a side of an image."""
 LARGE = 1 << 26
 """Bytes of a table from which on the index is kept: small ones are read as fast."""
 MADE_BY = ("columns", "files", "geometry", "json_scan", "nuscenes_index", "nuscenes_scan")
@@ -121,7 +124,7 @@ class NuScenes(Dataset):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
         raw = read_points(path, 5, 255)
         points = np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1)
-        return points, {"intensity": raw[:, 3] / np.float32(255), "ring": raw[:, 4].astype(np.uint8)}
+        return points, {"intensity": raw[:, 3] / np.float32(255), "ring": rings(path, raw[:, 4])}
 
     def read_labels(self, i):
         labels, panoptic = (self._rows[task][i] or None for task in ("lidarseg", "panoptic"))
@@ -153,7 +156,8 @@ class NuScenes(Dataset):
                 f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}: {intrinsic} "
                 "is no camera_intrinsic of 3 x 3 finite numbers."
             )
-        if not (numeric([height, width]) > 0).all():
+        size = numeric([height, width])
+        if size.shape != (2,) or not ((size > 0) & (size < LARGEST) & (size % 1 == 0)).all():
             raise XkdError(
                 f"{self._tables / 'sample_data.json'}: row {self._rows['token'][row]}: height {height} and width {width} "
                 "are no image's size."
@@ -170,7 +174,13 @@ Reader = NuScenes
 
 def scene_number(name):
     """ "scene-0061" -> 61; 0 where there is none."""
-    return int(re.sub(r"\D", "", name) or 0)
+    return int(re.sub(r"\D", "", name)[:18] or 0)
+
+
+def rings(path, values):
+    """(N,) uint8. Errors: a beam that is none."""
+    refuse(path, ~((values >= 0) & (values < 256)), "have a ring outside 0..255", values[:, None])
+    return values.astype(np.uint8)
 
 
 def choose_version(root, split):
@@ -187,7 +197,8 @@ def choose_version(root, split):
 
 def read_panoptic(path):
     """(N,) int64: category * 1000 + instance, 0 where a point belongs to no instance."""
-    read_bytes(path)
-    with np.load(path) as file:
-        value = file["data"].astype(np.int64)
+    value = read_npz(path, "data")
+    if value.ndim != 1 or value.dtype.kind not in "iu":
+        raise XkdError(f"{path}: is no list of whole numbers but {value.dtype} of shape {value.shape}.")
+    value = value.astype(np.int64)
     return np.where(value % 1000 > 0, value, 0)

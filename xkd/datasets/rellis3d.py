@@ -12,10 +12,10 @@ says issue 22 of the data set's repository, and is not read).
 import re
 
 import numpy as np
-import yaml
 
-from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
+from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length, training_ids
 from xkd.errors import XkdError
+from xkd.files import read_bytes, read_yaml
 from xkd.geometry import check_rotations, four, invert, rigid
 from xkd.tables import floats, read_table, read_text
 
@@ -218,13 +218,12 @@ def read_intrinsics(path):
 
 def read_mount(path):
     """(4, 4) of `transforms.yaml`: camera points into the LiDAR's axes on disk."""
-    text = read_text(path)
+    found = read_yaml(path)
     try:
-        pose = yaml.safe_load(text)["os1_cloud_node-pylon_camera_node"]
+        pose = found["os1_cloud_node-pylon_camera_node"]
         rotation, translation = [pose["q"][axis] for axis in "wxyz"], [pose["t"][axis] for axis in "xyz"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        what = " ".join(str(error).split())
-        raise XkdError(f"{path}: holds no os1_cloud_node-pylon_camera_node with q and t ({what}).") from None
+    except (KeyError, TypeError) as error:
+        raise XkdError(f"{path}: holds no os1_cloud_node-pylon_camera_node with q and t ({error}).") from None
     try:
         return rigid(rotation, translation)
     except XkdError as error:

@@ -6,10 +6,11 @@ The world is camera 0's first frame, as in `poses.txt`.
 """
 
 import numpy as np
-from PIL import Image
 
-from xkd.datasets.frame import Camera, Dataset, Frame, read_bytes, read_points, same_length, training_ids
+from xkd import images
+from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length, training_ids
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 from xkd.geometry import check_rotations, four, invert
 from xkd.tables import floats, read_table, read_text
 
@@ -99,8 +100,7 @@ class Sequence:
             raise XkdError(
                 f"{folder / 'times.txt'}: {self._times[k + 1]:g} s in line {k + 2} is earlier than the line before it."
             )
-        images = {c: next((folder / c).glob("*.png"), None) for c in CAMERAS}
-        self.cameras = {c: None for c, image in images.items() if image}
+        self.cameras = {c: None for c in CAMERAS if next((folder / c).glob("*.png"), None)}
         for camera in self.cameras:
             entry(self._calibration, CAMERAS[camera], folder)
         self._T_cam0_lidar = four(entry(self._calibration, "Tr", folder))
@@ -138,12 +138,7 @@ class Sequence:
     def size(self, name):
         """(H, W) of this camera's images: the calibration does not say, so the first image's header does."""
         if self.cameras[name] is None:
-            first = min((self.folder / name).glob("*.png"))
-            try:
-                with Image.open(first) as file:
-                    self.cameras[name] = (file.height, file.width)
-            except OSError as error:
-                raise XkdError(f"{first}: cannot be read as an image ({error}).") from error
+            self.cameras[name] = images.size(min((self.folder / name).glob("*.png")))
         return self.cameras[name]
 
 

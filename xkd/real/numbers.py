@@ -2,10 +2,9 @@
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.spatial import cKDTree
 
-from xkd import metrics, probe, purity, superpixels
+from xkd import images, metrics, probe, purity, superpixels
 from xkd import student as students
 from xkd.check import counted
 from xkd.files import read_json
@@ -41,13 +40,16 @@ def numbers(out, data, masks=None):
 
 
 def covered(folder):
-    """{masks, images, share}: masks in `folder`, of how many images, and the share of these images' pixels that lie in one."""
+    """{masks, images, share}: masks in `folder`, of how many images, and the share of these images' pixels that lie in one.
+
+    Errors: a mask that is none, or that is not as large as the others of its image."""
     files, inside, pixels = sorted(folder.glob("*/*/*.png")), 0, 0
-    images = sorted({path.parent for path in files})
-    for image in images:
-        any_of = np.any([np.asarray(Image.open(path)) != 0 for path in files if path.parent == image], axis=0)
+    pictures = sorted({path.parent for path in files})
+    for picture in pictures:
+        own = [path for path in files if path.parent == picture]
+        any_of = np.any([images.ids(path, images.size(own[0])) != 0 for path in own], axis=0)
         inside, pixels = inside + int(any_of.sum()), pixels + any_of.size
-    return {"masks": len(files), "images": len(images), "share": inside / max(pixels, 1)}
+    return {"masks": len(files), "images": len(pictures), "share": inside / max(pixels, 1)}
 
 
 def probed(train, validation, folder):
