@@ -200,3 +200,10 @@ def test_colours_are_numbers_of_a_palette_that_ends_in_grey():
 def test_counts_that_cannot_be_are_refused(tmp_path, capsys, name, value, least):
     assert looks.main([str(tmp_path / "out.html"), f"--{name}", str(value)]) == 1
     assert capsys.readouterr().err == f"xkd.looks: --{name} {value}: has to be {least} or more.\n"
+
+
+def test_a_folder_that_is_typed_hangs_on_where_one_stands(tmp_path, monkeypatch, capsys):
+    (tmp_path / "drives").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert looks.main(["page.html", "--root", "drives"]) == 1
+    assert f"{tmp_path / 'drives'}" in capsys.readouterr().err

@@ -261,7 +261,9 @@ def main(arguments=None):
         for name, least in (("reach", 0), ("points", 1), ("superpixels", 0)):
             if getattr(options, name) < least:
                 raise XkdError(f"--{name} {getattr(options, name)}: has to be {least} or more.")
-        dataset, out = open_frames(options.root, options.kind, options.split)
+        # What is typed hangs on where one stands, a notebook's parameter on the checkout.
+        root = Path(options.root).absolute() if options.root else None
+        dataset, out = open_frames(root, options.kind, options.split)
         if not -len(dataset) <= options.index < len(dataset):
             raise XkdError(f"--index {options.index}: {dataset.root} has {len(dataset)} frames, counted from 0.")
         networks = teacher(out, options.features), students(out, options.student)

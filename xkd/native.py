@@ -126,8 +126,9 @@ def rounds(inputs, outputs):
 
 
 def has_half():
-    """Whether the processor multiplies bfloat16, as the compiler knows it; what trainings on this machine come to hangs on it."""
-    return hasattr(library(), "xkd_product_half")
+    """Whether the processor multiplies bfloat16, as the compiler knows it; what trainings on this machine come to hangs on it. With
+    XKD_FLOAT32=1 in the environment it is not asked to, so that trainings of several machines or processes can be compared."""
+    return os.environ.get("XKD_FLOAT32") != "1" and hasattr(library(), "xkd_product_half")
 
 
 def _data(tensor):
