@@ -194,6 +194,7 @@ def test_every_profile_lies_over_params_yaml():
         ("demo", ["dato={}"], "unknown parameter 'dato'"),
         ("demo", ["data.root"], "should be key=value"),
         ("demo", ["distill.lr=1e-3"], "write 0.001"),
+        ("demo", ["data.unlabelled=2026-99-99"], "is not YAML"),
     ],
 )
 def test_an_unknown_profile_or_key_is_named(name, given, words):

@@ -158,3 +158,5 @@ def test_numbers_that_yaml_reads_as_text_are_refused():
         stage.checked({"train": {"lr": ["2e5"]}}, "params.yaml")
     with pytest.raises(XkdError, match="not YAML"):
         stage.parse("a", "[1")
+    with pytest.raises(XkdError, match="not YAML"):
+        stage.parse("a", "2026-99-99")  # a date, to YAML

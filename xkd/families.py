@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 import xkd
 from xkd.errors import XkdError
 from xkd.feature_cache import mib, verify
+from xkd.files import yaml_value
 from xkd.teachers import names, open_teacher
 
 SIZE = (900, 1600)
@@ -63,7 +63,7 @@ def report(source=None, options=(), features=None):
         return whole(Path(features))
     if source:
         pairs = (option.partition("=")[::2] for option in options)
-        return look(source, {key: yaml.safe_load(value) for key, value in pairs})
+        return look(source, {key: yaml_value(value, f"--option {key}={value}") for key, value in pairs})
     return listing()
 
 

@@ -16,7 +16,7 @@ import yaml
 import xkd
 from xkd import params
 from xkd.errors import XkdError
-from xkd.files import atomic
+from xkd.files import atomic, yaml_value
 from xkd.stage import checked
 
 MARKER = ".xkd-profile"
@@ -63,11 +63,9 @@ def overlaid(name, given=()):
         key, equals, text = change.partition("=")
         if not equals:
             raise XkdError(f"--set {change}: should be key=value.")
-        try:
-            # A folder's name is taken as it stands, whatever it would be in YAML.
-            value = text if isinstance(present(sections, key), str) else checked(yaml.safe_load(text), f"--set {key}")
-        except yaml.YAMLError:
-            raise XkdError(f"--set {change}: the value is not YAML.") from None
+        # A folder's name is taken as it stands, whatever it would be in YAML.
+        as_it_is = isinstance(present(sections, key), str)
+        value = text if as_it_is else checked(yaml_value(text, f"--set {change}"), f"--set {key}")
         for part in reversed(key.split(".")):
             value = {part: value}
         sections = params.overlay(sections, value, "--set")

@@ -18,11 +18,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 import xkd
 from xkd import XkdError, params
-from xkd.files import atomic
+from xkd.files import atomic, yaml_value
 from xkd.tasks import FRAMES
 
 COMPLETE = re.compile(r"\] (\d+)/\1 ")
@@ -150,10 +148,7 @@ def parameter_names(notebook):
 
 def parse(name, text):
     """The value of `-p name text`, read as YAML."""
-    try:
-        return checked(yaml.safe_load(text), f"-p {name}")
-    except yaml.YAMLError:
-        raise XkdError(f"-p {name} {text}: the value is not YAML.") from None
+    return checked(yaml_value(text, f"-p {name} {text}"), f"-p {name}")
 
 
 def checked(value, where):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import xkd
+from xkd.arrays import read_npy
 from xkd.errors import XkdError
 from xkd.files import digest
 from xkd.teachers.base import Teacher, stack
@@ -34,7 +35,9 @@ class Features(Teacher):
         raise XkdError(f"{self.root}: features on disk are found by an image's path; use dense(cameras).")
 
     def dense(self, cameras, images=None):
-        return stack([torch.from_numpy(self._read(self.find(camera.path))).float() for camera in cameras], cameras)
+        return stack(
+            [torch.tensor(self._read(self.find(camera.path)), dtype=torch.float32) for camera in cameras], cameras
+        )
 
     def find(self, path):
         """The map of the image `path`: `<root>/08/image_2/000003.npy` for `.../sequences/08/image_2/000003.png`."""
@@ -46,10 +49,7 @@ class Features(Teacher):
         raise XkdError(f"{path}: no feature map below {self.root}; looked for {'/'.join(parts[-3:])} and shorter.")
 
     def _read(self, path):
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise XkdError(f"{path}: is not a .npy array ({error}).") from None
+        values = read_npy(path)
         dim = getattr(self, "dim", None)
         if values.ndim != 3 or values.dtype.kind != "f" or (dim or len(values)) != len(values) or not values.size:
             raise XkdError(f"{path}: {values.shape} {values.dtype}, not ({dim or 'C'}, h, w) floats.")
