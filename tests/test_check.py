@@ -10,7 +10,7 @@ import own_files
 import pytest
 
 import xkd
-from xkd import XkdError, alignment, check, rivals
+from xkd import XkdError, alignment, check, opening, rivals
 from xkd.__main__ import main
 from xkd.datasets.frame import Camera
 from xkd.findings import report
@@ -353,4 +353,4 @@ def test_a_folder_that_is_no_data_set(tmp_path, capsys):
     assert "Its folder kitti looks like semantickitti: give that." in refusal(tmp_path, capsys)
     assert refusal(tmp_path / "nothing", capsys) == f"{tmp_path / 'nothing'}: no such folder."
     with pytest.raises(XkdError, match="knows no option colour"):
-        check.opened(tmp_path, "semantickitti", colour="red")
+        opening.opened(tmp_path, "semantickitti", colour="red")

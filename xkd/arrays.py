@@ -6,7 +6,7 @@ import math
 import numpy as np
 from numpy.lib import format as npy
 
-from xkd.errors import XkdError
+from xkd.errors import XkdError, why
 from xkd.files import read_bytes
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -27,7 +27,7 @@ def read_npz(path, name):
             names = [member.removesuffix(".npy") for member in file.namelist()]
             found = file.read(f"{name}.npy") if name in names else None
     except Exception as error:  # zipfile and zlib have an error for every byte that can be damaged
-        raise XkdError(f"{path}: cannot be read as a .npz file, it is damaged or cut short ({_why(error)}).") from None
+        raise XkdError(f"{path}: cannot be read as a .npz file, it is damaged or cut short ({why(error)}).") from None
     if found is None:
         raise XkdError(f"{path}: holds no array {name!r}; it holds {', '.join(names) or 'none'}.")
     return _array(path, found)
@@ -39,7 +39,7 @@ def _array(path, data):
         shape, by_columns, dtype = HEADERS[npy.read_magic(file)](file)
         size = math.prod(shape) * dtype.itemsize
     except Exception as error:  # the header is Python's notation, and is parsed as such
-        raise XkdError(f"{path}: cannot be read as a .npy file, it is damaged or cut short ({_why(error)}).") from None
+        raise XkdError(f"{path}: cannot be read as a .npy file, it is damaged or cut short ({why(error)}).") from None
     if dtype.hasobject or dtype.names or dtype.kind not in "biufc" or min(shape, default=0) < 0:
         raise XkdError(f"{path}: is no array of numbers but of {dtype} in the shape {shape}.")
     there = len(data) - file.tell()
@@ -49,7 +49,3 @@ def _array(path, data):
         )
     values = np.frombuffer(data, dtype, math.prod(shape), file.tell())
     return values.reshape(shape, order="F" if by_columns else "C")
-
-
-def _why(error):
-    return " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__

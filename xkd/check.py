@@ -7,12 +7,8 @@ from xkd.errors import XkdError
 from xkd.findings import Finding, counted, spread
 from xkd.geometry import invert
 from xkd.looked import Looked
-from xkd.opening import opened
 from xkd.progress import progress
-from xkd.rivals import APART, RANKS
 from xkd.standing import standing
-
-__all__ = ["APART", "RANKS", "check", "counted", "opened"]
 
 SPEED = 70.0
 """Metres a second from pose to pose that no vehicle has."""

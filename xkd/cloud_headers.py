@@ -6,7 +6,7 @@ Formats: "The PCD (Point Cloud Data) file format" 0.7 of PCL; LAS 1.4 of ASPRS, 
 import struct
 from contextlib import contextmanager
 
-from xkd.errors import XkdError
+from xkd.errors import XkdError, why
 
 PCD_HEADER = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "POINTS")
 MOST_NUMBERS = 10_000
@@ -36,9 +36,8 @@ def readable(path, form):
         ValueError,
         struct.error,
     ) as error:
-        why = " ".join(str(error).split())[:160].rstrip(".")
         raise XkdError(
-            f"{path}: cannot be read as a {form} file, it is damaged or cut short ({why or type(error).__name__})."
+            f"{path}: cannot be read as a {form} file, it is damaged or cut short ({why(error)})."
         ) from error
     except MemoryError:
         raise XkdError(f"{path}: is a damaged {form} file: its header asks for more memory than there is.") from None

@@ -3,3 +3,8 @@
 
 class XkdError(ValueError):
     """Input or parameters that cannot be used; the message is one sentence that names the file and the value."""
+
+
+def why(error):
+    """What a library says of damaged bytes, short and on one line, for the brackets of a sentence; its kind where it says nothing."""
+    return " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from xkd.errors import XkdError
+from xkd.errors import XkdError, why
 
 
 @contextmanager
@@ -168,8 +168,7 @@ def yaml_value(text, where):
     try:
         return yaml.load(text, _Yaml)
     except Exception as error:  # dates, numbers and tags that are none raise what Python raises at them
-        why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise XkdError(f"{where}: is not YAML ({why}).") from None
+        raise XkdError(f"{where}: is not YAML ({why(error)}).") from None
 
 
 class _Yaml(yaml.SafeLoader):

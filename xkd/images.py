@@ -9,7 +9,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from xkd.errors import XkdError
+from xkd.errors import XkdError, why
 from xkd.files import read_bytes
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "JPEG2000")
@@ -104,5 +104,4 @@ def _decoded(path, what, file, mode=None):
 
 
 def _unreadable(path, what, error):
-    why = " ".join(str(error).split())[:160].rstrip(".") or type(error).__name__
-    return XkdError(f"{path}: cannot be read as {what} ({why}).")
+    return XkdError(f"{path}: cannot be read as {what} ({why(error)}).")

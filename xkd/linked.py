@@ -19,12 +19,12 @@ from PIL import Image
 
 from xkd import geometry, looks, shades
 from xkd.alignment import image_edges, motion, range_edges
-from xkd.check import APART, RANKS
 from xkd.errors import XkdError
 from xkd.files import atomic
 from xkd.geometry import invert, pair
 from xkd.machine import cores
 from xkd.palette import SPARE
+from xkd.rivals import APART, RANKS
 from xkd.superpixels import segment
 from xkd.views import views
 

@@ -30,7 +30,7 @@ def open_frames(root=None, kind=None, split=None):
     Without a root: the pipeline's own validation frames, or the tiny ones where the default data were not made yet. The tiny data,
     `out/smoke/data/nuscenes`, are made with tiny networks where they are missing.
     """
-    from xkd import check, smoke
+    from xkd import opening, smoke
 
     own, tiny = params.profile()["data"], params.profile("smoke")["data"]
     root = xkd.ROOT / (own["root"] if root is None else root)
@@ -41,7 +41,7 @@ def open_frames(root=None, kind=None, split=None):
         _tiny_student(xkd.ROOT / "out" / "smoke")
     known = {xkd.ROOT / own["root"]: (own, xkd.ROOT / "out"), xkd.ROOT / tiny["root"]: (tiny, xkd.ROOT / "out/smoke")}
     if root not in known:
-        return check.opened(root, kind, split), None
+        return opening.opened(root, kind, split), None
     data, out = known[root]
     return xkd.open_dataset(data["kind"], root, split or data["validation"], **data["options"]), out
 

@@ -19,6 +19,32 @@ TURNS = (2, -2, 4, -4)
 """By how many degrees a calibration is turned to see whether its score drops."""
 
 
+def _axes():
+    """{name: (4, 4)} of axes that a scan may be given in by mistake."""
+    found = {}
+    for name, rows in (
+        ("turned by 90 degrees", [[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+        ("turned by 180 degrees", [[-1, 0, 0], [0, -1, 0], [0, 0, 1]]),
+        ("turned by 270 degrees", [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+    ):
+        found[f"the scan {name}"] = rows
+    for name, flip in (("left and right", [1, -1, 1]), ("front and back", [-1, 1, 1]), ("up and down", [1, 1, -1])):
+        found[f"{name} of the scan swapped"] = np.diag(flip)
+    for name, order in (("x and y", [1, 0, 2]), ("y and z", [0, 2, 1]), ("x and z", [2, 1, 0])):
+        found[f"{name} of the scan swapped"] = np.eye(3)[order]
+    return {name: homogeneous(rows) for name, rows in found.items()}
+
+
+def homogeneous(rows):
+    """(3, 3) -> (4, 4)."""
+    T = np.eye(4)
+    T[:3, :3] = rows
+    return T
+
+
+AXES = _axes()
+
+
 def turned(camera):
     """(name, camera) of the given calibration turned by some degrees: the business of whoever calibrated it."""
     for axis, words in enumerate(("up or down", "left or right", "about its axis")):
@@ -29,14 +55,8 @@ def turned(camera):
 def mistaken(camera):
     """(name, camera) of calibrations that plain mistakes would leave right: of them a whole rig tells, for a scan has one set of axes."""
     yield "with the extrinsics the other way round", moved(camera, invert(camera.T_cam_lidar))
-    for degrees in (90, 180, 270):
-        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-        turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-        yield f"with the scan turned by {degrees} degrees", moved(camera, camera.T_cam_lidar @ turn)
-    for name, flip in (("left and right", [1, -1, 1]), ("front and back", [-1, 1, 1]), ("up and down", [1, 1, -1])):
-        yield f"with {name} of the scan swapped", moved(camera, camera.T_cam_lidar @ np.diag([*flip, 1.0]))
-    for name, order in (("x and y", [1, 0, 2, 3]), ("y and z", [0, 2, 1, 3]), ("x and z", [2, 1, 0, 3])):
-        yield f"with {name} of the scan swapped", moved(camera, camera.T_cam_lidar @ np.eye(4)[order])
+    for name, turn in AXES.items():
+        yield f"with {name}", moved(camera, camera.T_cam_lidar @ turn)
 
 
 def moved(camera, T_cam_lidar):

@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 from xkd.bearings import cells, ground
 from xkd.findings import Finding, counted
 from xkd.geometry import invert, transform
+from xkd.rivals import AXES
 
 REACH, LEAST, FEWEST, NEAR, OVER = 25.0, 2.5, 100, 0.4, 0.75
 """Metres of what is compared, less at the vehicle itself; cells without which nothing is told; metres apart that count as the same place,
@@ -22,23 +23,8 @@ of 23 pairs, on SemanticKITTI's sequence 01, neither found anything."""
 PAIRS = 3
 
 
-def _turns():
-    """{name: (4, 4)} of axes that a scan may be given in by mistake, with the ground still below."""
-    found = {}
-    for name, rows in (
-        ("the scan turned by 90 degrees", [[0, -1], [1, 0]]),
-        ("the scan turned by 180 degrees", [[-1, 0], [0, -1]]),
-        ("the scan turned by 270 degrees", [[0, 1], [-1, 0]]),
-        ("left and right of the scan swapped", [[1, 0], [0, -1]]),
-        ("front and back of the scan swapped", [[-1, 0], [0, 1]]),
-        ("x and y of the scan swapped", [[0, 1], [1, 0]]),
-    ):
-        found[name] = np.eye(4)
-        found[name][:2, :2] = rows
-    return found
-
-
-TURNS = _turns()
+TURNS = {name: turn for name, turn in AXES.items() if turn[2, 2] == 1}
+"""Axes that a scan may be given in by mistake, with the ground still below."""
 
 
 def structure(points):

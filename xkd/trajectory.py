@@ -10,8 +10,8 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from xkd.datasets.frame import read_bytes
 from xkd.errors import XkdError
+from xkd.files import read_bytes
 from xkd.geometry import UNIT, check_rotations
 from xkd.motion import Motion
 

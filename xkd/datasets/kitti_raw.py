@@ -18,9 +18,10 @@ from scipy.spatial.transform import Rotation
 
 from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
 from xkd.errors import XkdError
+from xkd.files import read_text
 from xkd.geometry import check_rotations, invert, rigid
 from xkd.motion import Motion
-from xkd.tables import floats, read_text
+from xkd.tables import floats
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 COLOUR = CAMERAS[2:]

@@ -15,9 +15,9 @@ import numpy as np
 
 from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.files import read_bytes, read_yaml
+from xkd.files import read_bytes, read_text, read_yaml
 from xkd.geometry import check_rotations, four, invert, rigid
-from xkd.tables import floats, read_table, read_text
+from xkd.tables import floats, read_table
 
 T_DISK_LIDAR = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Contract axes (x forward, y left) to the axes on disk (x backward, y right), and back."""

@@ -10,9 +10,9 @@ import numpy as np
 from xkd import images
 from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.files import read_bytes
+from xkd.files import read_bytes, read_text
 from xkd.geometry import check_rotations, four, invert
-from xkd.tables import floats, read_table, read_text
+from xkd.tables import floats, read_table
 
 CAMERAS = {"image_2": "P2", "image_3": "P3"}
 

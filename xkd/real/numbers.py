@@ -6,8 +6,8 @@ from scipy.spatial import cKDTree
 
 from xkd import images, metrics, probe, purity, superpixels
 from xkd import student as students
-from xkd.check import counted
 from xkd.files import read_json
+from xkd.findings import counted
 from xkd.geometry import pair
 from xkd.prepared import Prepared
 
