@@ -27,11 +27,16 @@ def test_report_is_of_the_parameters_of_this_tree():
 
 
 def test_learning_rates_are_the_winners_of_the_search():
+    few = params.read()["finetune"]["few"]
     for init, rows in TUNING["search"].items():
-        best = max(rows, key=lambda rate: rows[rate]["mean"])
-        assert params.read()["finetune"]["lr"][init] == pytest.approx(float(best)) == TUNING["lr"][init]
-        assert best not in (min(rows, key=float), max(rows, key=float)), "a winner at the edge extends the search"
-    assert len({tuple(rows) for rows in TUNING["search"].values()}) == 1, "every init has the same budget"
+        given = params.read()["finetune"]["lr"][init]
+        assert given == pytest.approx(TUNING["lr"][init])
+        for fraction, rate in zip((few, 1), given, strict=True):
+            scores = {float(r): row[f"{fraction:g}"] for r, row in rows.items() if f"{fraction:g}" in row}
+            assert rate == pytest.approx(max(scores, key=scores.get))
+            assert min(scores) < rate < max(scores), "a winner at the edge extends the search"
+    asked = [{(rate, fraction) for rate, row in rows.items() for fraction in row} for rows in TUNING["search"].values()]
+    assert all(own == asked[0] for own in asked), "every init has the same budget"
 
 
 def test_the_search_was_made_with_the_parameters_of_this_tree():

@@ -22,8 +22,9 @@ TUNING = {
         f: dict(steps=n, miou=a, miou_double=b) for f, n, a, b in (("1", 900, 60, 61.25), ("0.1", 300, 40, 39.5))
     },
     "search": {
-        i: {"0.004": {"mean": a}, "0.008": {"mean": b}} for i, a, b in (("scratch", 30, 31), ("distilled", 35, 33))
+        i: {"0.004": {"0.1": a}, "0.008": {"0.1": b}} for i, a, b in (("scratch", 30, 31), ("distilled", 35, 33))
     },
+    "steps": {"0.1": 300},
     "tuning_frames": 12,
     "tuning_streets": ["scene-0001", "scene-0002"],
 }
@@ -131,7 +132,8 @@ def test_what_the_numbers_rest_on_is_said(built):
     said = "\n".join(words.method(built[1]))
     assert "made data set" in said and "small 2D network trained here" in said
     assert "plus 12 tuning frames (from 2 training streets)" in said
-    assert "the same grid" in said and "scratch 0.008 of 0.004, 0.008" in said and "distilled 0.004 of" in said
+    assert "at 10 % of the labels (300 steps), of the same rates for every row (0.004, 0.008)" in said
+    assert "distilled 0.004, scratch 0.008." in said
     assert "10 %: 40.00 at 300 steps, 39.50 at 600 (-0.50); 100 %: 60.00 at 900 steps, 61.25 at 1800 (+1.25)" in said
     assert "and its own distillation" in said and "3 validation streets" in said and "2 decimals" in said
 
@@ -182,8 +184,8 @@ def test_a_cell_outside_the_sweep_does_not_count_and_a_missing_one_is_named(tria
 def test_without_a_tuning_record_it_says_so(tmp_path):
     summary = {"setting": report.setting({}, tmp_path / "none.json")}
     assert "no tuning record" in words.tuning_text(summary)[0]
-    unequal = TUNING | {"search": TUNING["search"] | {"scratch": {"0.1": {"mean": 1.0}}}}
-    assert "DIFFERENT grids" in " ".join(words.tuning_text({"setting": {"tuning": unequal}}))
+    unequal = TUNING | {"search": TUNING["search"] | {"scratch": {"0.1": {"0.1": 1.0}}}}
+    assert "DIFFERENT rates" in " ".join(words.tuning_text({"setting": {"tuning": unequal}}))
 
 
 def test_one_seed_and_one_street_claim_no_interval(tmp_path):

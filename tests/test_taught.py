@@ -52,7 +52,7 @@ def test_a_cell_is_one_of_the_sweep(place, sections, inits, tmp_path):
     for name in ("frames", "labelled_frames", "classes_seen", "steps", "streets", "teacher"):
         assert written[name] == other[name], name
     assert written["teacher"] == about["facts"]["teacher"]
-    assert (written["init"], written["objective"], written["lr"]) == ("xmodel", "xmodel", settings["lr"]["xmodel"])
+    assert (written["init"], written["objective"], written["lr"]) == ("xmodel", "xmodel", settings["lr"]["xmodel"][1])
     assert (
         len(losses) == written["steps"] and len(first) == written["fused_steps"] == sections["fused"]["steps"]["base"]
     )
@@ -76,7 +76,7 @@ def test_what_a_companion_did_is_taken_up(place, sections, inits, tmp_path, monk
         sections["student"],
         settings,
         sections,
-        settings["lr"]["xmodel"],
+        finetune.rate(settings, "xmodel", 0.5),
         0,
         "beside",
     )
@@ -86,7 +86,7 @@ def test_what_a_companion_did_is_taken_up(place, sections, inits, tmp_path, monk
 
 
 def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkeypatch):
-    train_set, arguments = place.split(place.data["train"]), (sections["student"], sections["finetune"], sections, 0.01)
+    train_set, arguments = place.split(place.data["train"]), (sections["student"], sections["finetune"] | {"lr": {"xmodel": 0.01}}, sections)
     own = finetune.labelled(train_set, place.data["tuning"])
     monkeypatch.setattr(companion, "idle", lambda settings: True)
     sweep = {"fractions": [0.5, 1], "inits": ["scratch"], "seeds": [0, 1, 2]}
@@ -98,8 +98,9 @@ def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkey
 
     few, all_ = len(finetune.chosen(train_set, own, 0.5, 1, "spread")), len(own)
     assert following(0.5, 0) == (unlabelled.teach, few, "distilled-1", "xmodel-0.5-1")
-    # of the third seed there is no start yet
-    assert following(0.5, 1) == (unlabelled.teach, all_, "distilled-0", "xmodel-1-0")
+    # those of the same size come first; of the third seed there is no start yet
+    assert following(0.5, 1) == (unlabelled.teach, few, "distilled-0", "xmodel-0.5-0")
+    assert following(1, 1) == (unlabelled.teach, all_, "distilled-0", "xmodel-1-0")
     assert following(0.25, 0) is None
     monkeypatch.setattr(companion, "idle", lambda settings: False)
     assert following(0.5, 0) is None

@@ -134,8 +134,14 @@ def test_unknown_objective_is_refused():
 
 
 def test_steps_by_hand():
-    settings = {"steps": {"base": 200, "per_frame": 4, "most": 700}}
-    assert [finetune.steps(frames, settings) for frames in (1, 100, 1000)] == [204, 600, 700]
+    settings = {"steps": {"base": 200, "per_frame": 4, "most": 500, "beyond": 0.5}}
+    assert [finetune.steps(frames, settings) for frames in (1, 80, 100, 1000)] == [204, 520, 550, 1000]
+
+
+def test_the_rate_for_few_labels_holds_up_to_their_share():
+    settings = {"lr": {"scratch": [0.5, 0.1], "distilled": 0.2}, "few": 0.05}
+    assert [finetune.rate(settings, "scratch", share) for share in (0.01, 0.05, 0.25, 1)] == [0.5, 0.5, 0.1, 0.1]
+    assert finetune.rate(settings, "distilled", 0.01) == finetune.rate(settings, "distilled", 1) == 0.2
 
 
 class Labels:

@@ -21,13 +21,16 @@ def scored(best, asked):
     return scores
 
 
+PARAMS = {"finetune": {"few": 0.05}}
+
+
 def test_a_winner_within_the_grid_ends_the_search(monkeypatch):
     asked = []
     monkeypatch.setattr(tune, "scores", scored({"scratch": tune.RATES[1], "distilled": tune.RATES[1]}, asked))
-    table, best = tune.search({}, ["scratch", "distilled"])
-    assert best == {"scratch": tune.RATES[1], "distilled": tune.RATES[1]} and asked == [list(tune.RATES)]
-    expected = {f"{fraction:g}": 60.5 for fraction in tune.FRACTIONS} | {"mean": 60.5}  # of the seeds 100 and 101
-    assert table["scratch"][f"{tune.RATES[1]:g}"] == expected
+    table, best, steps = tune.search(PARAMS, ["scratch", "distilled"])
+    assert best == {"scratch": [tune.RATES[1]] * 2, "distilled": [tune.RATES[1]] * 2}
+    assert asked == [list(tune.RATES)] * 2 and steps == {"0.05": 10, "1": 10}
+    assert table["scratch"][f"{tune.RATES[1]:g}"] == {"0.05": 60.5, "1": 60.5}  # of the seeds 100 and 101
 
 
 @pytest.mark.parametrize("step", [-1, 1])
@@ -35,10 +38,10 @@ def test_a_winner_at_the_edge_extends_the_grid_of_both_inits(monkeypatch, step):
     ratio, asked = tune.RATES[1] / tune.RATES[0], []
     beyond = (max(tune.RATES) if step > 0 else min(tune.RATES)) * ratio**step
     monkeypatch.setattr(tune, "scores", scored({"scratch": beyond, "distilled": tune.RATES[1]}, asked))
-    table, best = tune.search({}, ["scratch", "distilled"])
-    assert best["scratch"] == pytest.approx(beyond) and best["distilled"] == tune.RATES[1]
-    # the grid, the new edge, and one beyond it that shows the edge to be the best
-    assert [len(rates) for rates in asked] == [len(tune.RATES) + k for k in range(3)]
+    table, best, _ = tune.search(PARAMS, ["scratch", "distilled"])
+    assert best["scratch"] == pytest.approx([beyond] * 2) and best["distilled"] == [tune.RATES[1]] * 2
+    # the grid, the new edge, and one beyond it that shows the edge to be the best; at few labels and at all
+    assert [len(rates) for rates in asked] == [len(tune.RATES) + k for k in range(3)] * 2
     assert table["scratch"].keys() == table["distilled"].keys() and len(table["scratch"]) == len(tune.RATES) + 2
 
 
@@ -51,11 +54,11 @@ def test_the_check_compares_each_seed_with_itself(monkeypatch):
 
     monkeypatch.setattr(tune, "scores", scores)
     row = tune.convergence({}, 0.01, 0.25)
-    assert row == {"steps": 7, "miou": 100.5, "miou_double": 100.7, "seeds": 2, "differences": [0.1, 0.3]}
+    assert row == {"steps": 7, "miou": 101.5, "miou_double": 101.7, "seeds": 4, "differences": [0.1, 0.3, 0.1, 0.3]}
 
 
 def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path):
-    params = {"data": {"tuning": ["s"]}, "sweep": {"fractions": [1, 0.1]}}
+    params = PARAMS | {"data": {"tuning": ["s"]}, "sweep": {"fractions": [1, 0.1, 0.05]}}
     (tmp_path / "views").mkdir()
     monkeypatch.setattr(tune, "OUT", tmp_path)
     monkeypatch.setattr(tune, "tuned", lambda params: {})
@@ -66,7 +69,7 @@ def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path)
         return {"miou": rate}
 
     monkeypatch.setattr(tune, "convergence", convergence)
-    old = {"sections": {}, "lr": {"scratch": 0.5}, "convergence": {"0.1": {"miou": 1}, "1": {"miou": 1}}}
+    old = {"sections": {}, "lr": {"scratch": [0.25, 0.5]}, "convergence": {"0.1": {"miou": 1}, "1": {"miou": 1}}}
     with pytest.raises(KeyboardInterrupt):
         tune.tune(params, tmp_path / "tuning.json", old)
-    assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.1": {"miou": 0.5}}
+    assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.05": {"miou": 0.25}, "0.1": {"miou": 0.5}}

@@ -38,9 +38,17 @@ def key(fraction, init, seed):
 
 
 def steps(frames, settings):
-    """Training steps for so many labelled frames: settings.steps = {base, per_frame, most}: base + per_frame * frames, `most` at most."""
-    base, per_frame, most = (settings["steps"][name] for name in ("base", "per_frame", "most"))
-    return round(min(base + per_frame * frames, most))
+    """Training steps for so many labelled frames: settings.steps = {base, per_frame, most, beyond}: base + per_frame * frames, but
+    most + beyond * frames at most."""
+    base, per_frame, most, beyond = (settings["steps"][name] for name in ("base", "per_frame", "most", "beyond"))
+    return round(min(base + per_frame * frames, most + beyond * frames))
+
+
+def rate(settings, init, fraction):
+    """The learning rate of an init at a share of the labels: settings.lr[init] is one, or two, of which the first holds up to the share
+    settings.few."""
+    given = settings["lr"][init]
+    return given[fraction > settings["few"]] if isinstance(given, list) else given
 
 
 def scratch(student, classes, seed, out):
@@ -146,7 +154,7 @@ def ahead(prepared, own, init_path, student, settings, fraction, init, seed):
         )
         if not (start / "weights.safetensors").exists():
             return None
-        arguments = (frames, start, student, settings, settings["lr"][name], number)
+        arguments = (frames, start, student, settings, rate(settings, name, fraction), number)
         job = (_train, prepared.path, *arguments, f"finetune-{key(fraction, name, number)}")
         return state_file(prepared, *arguments), steps(len(frames), settings), job
 
@@ -167,7 +175,7 @@ def spare(data, prepared):
             )
             if not (start / "weights.safetensors").exists():
                 continue
-            arguments = (frames, start, sections["student"], settings, settings["lr"]["scratch"], seed)
+            arguments = (frames, start, sections["student"], settings, rate(settings, "scratch", fraction), seed)
             state = state_file(train_set, *arguments)
             if not companion.over(state, steps(len(frames), settings)):
                 return _train(train_set.path, *arguments, f"finetune-{key(fraction, 'scratch', seed)}")
@@ -181,7 +189,7 @@ def cell(data, student, settings, fraction, init, seed, prepared, init_path, out
     own = labelled(train_set, data["tuning"])
     frames, lr, label = (
         chosen(train_set, own, fraction, seed, settings["subset"]),
-        settings["lr"][init],
+        rate(settings, init, fraction),
         f"finetune-{key(fraction, init, seed)}",
     )
     check_labelled(validation)

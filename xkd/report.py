@@ -95,11 +95,11 @@ def setting(sections, tuning):
 
 
 def tuned(sections):
-    """Of all sections what a search for learning rates is made with; the rates are what it finds."""
+    """Of all sections what a search for learning rates is made with; the rates are what it finds, and its steps stand beside it."""
     names = ("data", "teacher", "student", "distill", "finetune", "views", "fused", "mixing")
     found = {name: sections[name] for name in names if name in sections}
     if "finetune" in found:
-        found["finetune"] = {key: value for key, value in found["finetune"].items() if key != "lr"}
+        found["finetune"] = {key: value for key, value in found["finetune"].items() if key not in ("lr", "steps")}
     return found
 
 

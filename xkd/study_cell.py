@@ -52,7 +52,8 @@ def made_of(params, cell, out):
 def fused_of(params, cell, out):
     """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
     place, frames = place_of(params, out, cell), frames_of(params, cell, out)
-    init, settings, rate = initial(params, cell, out), params["finetune"], params["study"]["lr"]["fused"]
+    init, settings = initial(params, cell, out), params["finetune"]
+    rate = finetune.rate(settings | {"lr": params["study"]["lr"]}, "fused", cell.fraction)
     shown = {key: value for key, value in settings.items() if key not in ("lr", "steps", "save_every", "shown")}
     facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], rate, cell.seed]
     facts += [
@@ -101,7 +102,7 @@ def train(params, cell, out):
             init, label, longer = (
                 arguments[0],
                 arguments[-1],
-                settings | {"steps": {"base": count, "per_frame": 0, "most": count}},
+                settings | {"steps": {"base": count, "per_frame": 0, "most": count, "beyond": 0}},
             )
             network, _, resume = finetune.train(
                 place.split(data["train"]), frames, init, student, longer, rate, seed, label

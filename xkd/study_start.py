@@ -53,10 +53,11 @@ def frames_of(params, cell, out):
 
 def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe."""
-    kind, rates = kind_of(cell), params["study"]["lr"]
+    kind, rates = kind_of(cell), params["finetune"] | {"lr": params["study"]["lr"]}
     if kind in ("probe", "frozen"):
         return None
-    return rates["fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)]
+    init = "fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)
+    return finetune.rate(rates, init, cell.fraction)
 
 
 def scratch_of(cell):

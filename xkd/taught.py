@@ -16,11 +16,14 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
     train_set, validation = place.split(place.data["train"]), place.split(place.data["validation"])
     finetune.check_labelled(validation)
     own = finetune.labelled(train_set, place.data["tuning"])
-    frames, lr = finetune.chosen(train_set, own, fraction, seed, settings["subset"]), settings["lr"][NAME]
-    arguments = (sections["student"], settings, sections, lr)
+    frames, lr = (
+        finetune.chosen(train_set, own, fraction, seed, settings["subset"]),
+        finetune.rate(settings, NAME, fraction),
+    )
+    arguments = (sections["student"], settings, sections)
     with companion.beside(ahead(place, train_set, own, init_path, arguments, fraction, seed)):
         network, losses, fused, left = unlabelled.teach(
-            place, frames, init_path, *arguments, seed, label(fraction, seed)
+            place, frames, init_path, *arguments, lr, seed, label(fraction, seed)
         )
     about = {"fraction": fraction, "init": NAME, "seed": seed, "lr": lr, "objective": NAME, "steps": len(losses)}
     pseudo = [len(some) for _, some in place.predicted(frames, sections["mixing"]["frames"])]
@@ -53,9 +56,11 @@ def ahead(place, train_set, own, init_path, arguments, fraction, seed):
         start = init_path.with_name(f"{start_name}-{number}")
         if not (start / "weights.safetensors").exists():
             return None
-        own_arguments = (place, frames, start, *arguments, number)
+        own_arguments = (place, frames, start, *arguments, finetune.rate(settings, NAME, part), number)
         folder = unlabelled.predictions_of(*own_arguments)
         state = unlabelled.student_state(place, frames, folder, *own_arguments[2:])
         return state, finetune.steps(len(frames), settings), (unlabelled.teach, *own_arguments, label(part, number))
 
+    # After its own those of the same size: a stage waits for both.
+    cells.sort(key=lambda cell: (cell != (fraction, seed), cell[0] != fraction))
     return companion.following(cells, (fraction, seed), training)

@@ -1,10 +1,10 @@
 """`python -m xkd.tune [--check]`: the learning rate of each row of the sweep, and the check that the baseline is converged; writes
 docs/tuning.json.
 
-All rows get the same small search: the same rates, fractions and seeds, judged on the tuning streets, which are streets of the
-training split that nothing is trained on. The best mean wins; a winner at the edge of the rates extends them. The file is
-written then, and again after each fraction at which scratch was trained with its own rate for the pipeline's steps and for twice as
-many. Validation streets are not opened.
+All rows get the same small search, at few labels (params finetune.few) and at all of them: the same rates and seeds, judged on the
+tuning streets, which are streets of the training split that nothing is trained on. The best mean wins; a winner at the edge of the
+rates extends them. The file is written then, and again after each fraction at which scratch was trained with its own rate for the
+pipeline's steps and for twice as many. Validation streets are not opened.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from xkd.progress import progress
 from xkd.report import tuned
 from xkd.train import evaluate
 
-RATES, FRACTIONS, SEEDS = (0.003, 0.012, 0.048), (0.05, 1), (100, 101)
-"""The search every init gets, in steps that are larger than its noise; the check takes its seeds, which differ from those of the sweep."""
+RATES, SEEDS, CHECKED = (0.003, 0.012, 0.048), (100, 101), (100, 101, 102, 103)
+"""The search every init gets, in steps that are larger than its noise; seeds of the search and of the check, none of the sweep's."""
 OUT = xkd.ROOT / "out"
 
 
@@ -44,7 +44,7 @@ def run(params, init, fraction, seed, lr, factor):
     frames = finetune.chosen(prepared, own, fraction, seed, settings["subset"])
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
-        "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
+        "steps": {"base": factor * count, "per_frame": 0, "most": factor * count, "beyond": 0}
     }
     label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
     if init == TAUGHT:
@@ -113,30 +113,43 @@ def named(state, ending=""):
 
 
 def search(params, names):
-    """{init: {rate: {fraction: mIoU, "mean": mIoU}}} and {init: best rate}; the rates are the same for all inits."""
-    rates, table, ratio = list(RATES), {}, RATES[1] / RATES[0]
+    """{init: {rate: {fraction: mIoU}}}, {init: [best rate for few labels, for many]} and {fraction: steps}; at a fraction the rates
+    are the same for all inits."""
+    table, best, steps = {init: {} for init in names}, {init: [] for init in names}, {}
+    for fraction in (params["finetune"]["few"], 1):
+        scored, steps[f"{fraction:g}"] = _search(params, names, fraction)
+        for init, row in scored.items():
+            best[init].append(max(row, key=row.get))
+            for rate, score in row.items():
+                table[init].setdefault(f"{rate:g}", {})[f"{fraction:g}"] = score
+    return table, best, steps
+
+
+def _search(params, names, fraction):
+    """{init: {rate: mIoU}} at one fraction, over rates within which every init has its best, and the steps of a training."""
+    rates, ratio = list(RATES), RATES[1] / RATES[0]
     while True:
-        jobs = [(init, f, s, lr, 1) for init in names for lr in rates for f in FRACTIONS for s in SEEDS]
-        found = {job[:4]: row["miou"] for job, row in scores(params, jobs).items()}
-        for init in names:
-            table[init] = {}
-            for lr in rates:
-                row = {f"{f:g}": float(np.mean([found[init, f, s, lr] for s in SEEDS])) for f in FRACTIONS}
-                table[init][f"{lr:g}"] = row | {"mean": round(float(np.mean(list(row.values()))), 3)}
-        best = {init: max(rates, key=lambda lr: table[init][f"{lr:g}"]["mean"]) for init in names}
-        lower, upper = min(rates) in best.values(), max(rates) in best.values()
+        found = scores(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in SEEDS])
+        mean = {
+            init: {
+                lr: round(float(np.mean([found[init, fraction, s, lr, 1]["miou"] for s in SEEDS])), 3) for lr in rates
+            }
+            for init in names
+        }
+        best = [max(rates, key=row.get) for row in mean.values()]
+        lower, upper = min(rates) in best, max(rates) in best
         if not lower and not upper or len(rates) > 8:
-            return table, best
+            return mean, next(iter(found.values()))["steps"]
         rates = [min(rates) / ratio] * lower + rates + [max(rates) * ratio] * upper
 
 
 def convergence(params, rate, fraction):
     """Steps, mIoU and mIoU after twice the steps (means), their difference a seed: of scratch at its own rate, at one fraction."""
-    jobs = [("scratch", fraction, s, rate, factor) for s in SEEDS for factor in (1, 2)]
+    jobs = [("scratch", fraction, s, rate, factor) for s in CHECKED for factor in (1, 2)]
     found = {(s, factor): row for (_, _, s, _, factor), row in scores(params, jobs).items()}
-    once, twice = ([found[s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
-    row = {"steps": found[SEEDS[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
-    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
+    once, twice = ([found[s, factor]["miou"] for s in CHECKED] for factor in (1, 2))
+    row = {"steps": found[CHECKED[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
+    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(CHECKED)}
     return row | {"differences": [round(b - a, 3) for a, b in zip(once, twice, strict=True)]}
 
 
@@ -168,17 +181,18 @@ def tune(params, out, result=None):
     if not (OUT / "views").is_dir():
         raise XkdError(f"{OUT / 'views'}: no such folder; run dvc repro views first.")
     if result is None:
-        table, best = search(params, [*params["sweep"]["inits"], TAUGHT])
+        table, best, steps = search(params, [*params["sweep"]["inits"], TAUGHT])
         prepared = Prepared(OUT / "prepared", params["data"]["train"])
         held = [prepared.scenes[i] for i in np.flatnonzero(matching(prepared.scenes, params["data"]["tuning"]))]
-        result = {"search": table, "lr": best, "seeds": list(SEEDS), "sections": tuned(params)}
+        result = {"search": table, "lr": best, "steps": steps, "seeds": list(SEEDS), "sections": tuned(params)}
         result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": {}, "check_seeds": list(SEEDS)}
+    result |= {"convergence": {}, "check_seeds": list(CHECKED)}
     for fraction in sorted(params["sweep"]["fractions"]):
-        result["convergence"][f"{fraction:g}"] = convergence(params, result["lr"]["scratch"], fraction)
+        rate = finetune.rate(params["finetune"] | {"lr": result["lr"]}, BASELINE, fraction)
+        result["convergence"][f"{fraction:g}"] = convergence(params, rate, fraction)
         write_json(out, result)
     return result
 

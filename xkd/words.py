@@ -167,6 +167,19 @@ def teacher_text(teacher):
     )
 
 
+def searched(search, fraction, steps):
+    """The winners of the search at one fraction (as its key is written), and out of which rates."""
+    rows = {
+        init: {rate: by[fraction] for rate, by in rates.items() if fraction in by} for init, rates in search.items()
+    }
+    grids = {tuple(sorted(row, key=float)) for row in rows.values()}
+    grid = (
+        f"the same rates for every row ({', '.join(min(grids))})" if len(grids) == 1 else "DIFFERENT rates for the rows"
+    )
+    text = ", ".join(f"{init} {max(row, key=row.get)}" for init, row in rows.items())
+    return f"Learning rates at {share(float(fraction))} of the labels ({steps} steps), of {grid}: {text}."
+
+
 def tuning_text(summary):
     """The labels used in all, the search for learning rates, and whether the runs had converged: from the tuning
     record."""
@@ -186,11 +199,8 @@ def tuning_text(summary):
             f"learning rates were chosen{checked}; validation streets were not looked at for that."
         )
     if search := record.get("search"):
-        best = {init: max(rates, key=lambda lr: rates[lr].get("mean", float("-inf"))) for init, rates in search.items()}
-        same = len({tuple(sorted(rates)) for rates in search.values()}) == 1
-        grid = "the same grid" if same else "DIFFERENT grids"
-        text = "; ".join(f"{init} {lr} of {', '.join(sorted(search[init], key=float))}" for init, lr in best.items())
-        sentences.append(f"Learning rates were searched over {grid} for every row: {text}.")
+        fractions = {f for rates in search.values() for scores in rates.values() for f in scores}
+        sentences += [searched(search, f, record["steps"][f]) for f in sorted(fractions, key=float)]
     if convergence := record.get("convergence"):
         rows = sorted(convergence.items(), key=lambda item: float(item[0]))
         text = "; ".join(
