@@ -103,7 +103,7 @@ def main():
             cells = len(students.voxels(scans, student).coordinates) / 4
 
             def tuned(optimiser, student=student, scratch=scratch):
-                steps = {"base": STEPS, "per_frame": 0, "most": STEPS, "beyond": 0}
+                steps = {"base": STEPS, "per_frame": 0, "most": STEPS}
                 own = params["finetune"] | common | {"steps": steps, "optimiser": optimiser}
                 return finetune._train(split.path, list(range(FRAMES)), scratch, student, own, 0.001, 0, "finetune")
 

@@ -109,7 +109,7 @@ def run(stage, count, folder):
         work["views"] = lambda: gather.gather(teacher, *splits, out / "teacher", params["views"], out / "views")
     else:
         settings = params[stage] | {
-            "steps": STEPS if stage == "distill" else {"base": STEPS, "per_frame": 0, "most": STEPS, "beyond": 0}
+            "steps": STEPS if stage == "distill" else {"base": STEPS, "per_frame": 0, "most": STEPS}
         }
         splits, student = (out / "made" / "prepared", out / "made" / "teacher"), params["student"]
         start = out / "scratch"

@@ -89,7 +89,15 @@ def test_a_cell_that_was_trained_ahead_is_the_cell(stages, tmp_path, monkeypatch
         return finetune.cell(*arguments, tmp_path / name, tmp_path / f"{name}.json")
 
     frames = subset(prepared.scenes, 0.5, 1)
-    arguments = (prepared, frames, tmp_path / "init" / "scratch-1", student, settings, settings["lr"]["scratch"], 1)
+    arguments = (
+        prepared,
+        frames,
+        tmp_path / "init" / "scratch-1",
+        student,
+        settings,
+        finetune.rate(settings, "scratch", 0.5),
+        1,
+    )
     state = finetune.state_file(*arguments)
     expected = cell(1, "alone")
     assert not state.exists() and state.with_name(companion.DONE).exists()

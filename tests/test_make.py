@@ -288,12 +288,12 @@ def test_estimate_knows_every_stage():
     assert set(estimate.OVERHEAD) == set(stages)
     sections = params.profile()
     # By hand: 60 steps of 2 scans of 6144 points, 4 ms a step and 0.47 microseconds a point, and what a cell costs besides.
-    sections["finetune"] |= {"steps": {"base": 40, "per_frame": 1, "most": 20, "beyond": 0.1}, "batch": 2, "crop": 6144}
+    sections["finetune"] |= {"steps": {"base": 40, "per_frame": 1, "most": 60}, "batch": 2, "crop": 6144}
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
         60 * (0.004 + 0.00577536) + estimate.OVERHEAD["finetune"]
     )
     # 90 steps of the network with images cost 2 of the student's each.
-    sections["fused"] = {"steps": {"base": 50, "per_frame": 0.1, "most": 100, "beyond": 0}}
+    sections["fused"] = {"steps": {"base": 50, "per_frame": 0.1, "most": 100}}
     assert estimate.cost("xmodel@1-0", sections) == pytest.approx(
         (60 + 2 * 90) * (0.004 + 0.00577536) + estimate.OVERHEAD["xmodel"]
     )

@@ -24,7 +24,7 @@ SECTIONS = {
         "dark": 0.1,
         "early": True,
         "late": True,
-        "steps": {"base": 3, "per_frame": 2, "most": 9, "beyond": 0},
+        "steps": {"base": 3, "per_frame": 2, "most": 9},
     },
     "mixing": {"share": 0.5, "frames": 1000},
     "study": {"momentum": 0.99},

@@ -106,7 +106,7 @@ def trained(out, data, stages, processes):
     )
     prepared = Prepared(stages / "prepared", "train")
     settings = sections["finetune"] | same | {"balanced": 0.0, "lovasz_points": 10**6}
-    settings["steps"] = {"base": 10, "per_frame": 0, "most": 10, "beyond": 0}
+    settings["steps"] = {"base": 10, "per_frame": 0, "most": 10}
     network, more, resume = finetune.train(prepared, [0, 1], out / "start", student, settings, LR, 0, "test")
     if parallel.first():
         resume.unlink()

@@ -86,7 +86,10 @@ def test_what_a_companion_did_is_taken_up(place, sections, inits, tmp_path, monk
 
 
 def test_the_next_cell_is_trained_beside_this_one(place, sections, inits, monkeypatch):
-    train_set, arguments = place.split(place.data["train"]), (sections["student"], sections["finetune"] | {"lr": {"xmodel": 0.01}}, sections)
+    train_set, arguments = (
+        place.split(place.data["train"]),
+        (sections["student"], sections["finetune"] | {"lr": {"xmodel": 0.01}}, sections),
+    )
     own = finetune.labelled(train_set, place.data["tuning"])
     monkeypatch.setattr(companion, "idle", lambda settings: True)
     sweep = {"fractions": [0.5, 1], "inits": ["scratch"], "seeds": [0, 1, 2]}

@@ -134,8 +134,8 @@ def test_unknown_objective_is_refused():
 
 
 def test_steps_by_hand():
-    settings = {"steps": {"base": 200, "per_frame": 4, "most": 500, "beyond": 0.5}}
-    assert [finetune.steps(frames, settings) for frames in (1, 80, 100, 1000)] == [204, 520, 550, 1000]
+    settings = {"steps": {"base": 200, "per_frame": 4, "most": 700}}
+    assert [finetune.steps(frames, settings) for frames in (1, 100, 1000)] == [204, 600, 700]
 
 
 def test_the_rate_for_few_labels_holds_up_to_their_share():

@@ -127,7 +127,7 @@ def cost(stage, sections):
 
 def finetune_steps(steps, frames):
     """As `xkd.finetune.steps`, which would take seconds to import."""
-    return min(steps["base"] + steps["per_frame"] * frames, steps["most"] + steps["beyond"] * frames)
+    return min(steps["base"] + steps["per_frame"] * frames, steps["most"])
 
 
 def small(sections):

@@ -38,10 +38,9 @@ def key(fraction, init, seed):
 
 
 def steps(frames, settings):
-    """Training steps for so many labelled frames: settings.steps = {base, per_frame, most, beyond}: base + per_frame * frames, but
-    most + beyond * frames at most."""
-    base, per_frame, most, beyond = (settings["steps"][name] for name in ("base", "per_frame", "most", "beyond"))
-    return round(min(base + per_frame * frames, most + beyond * frames))
+    """Training steps for so many labelled frames: settings.steps = {base, per_frame, most}: base + per_frame * frames, `most` at most."""
+    base, per_frame, most = (settings["steps"][name] for name in ("base", "per_frame", "most"))
+    return round(min(base + per_frame * frames, most))
 
 
 def rate(settings, init, fraction):

@@ -102,7 +102,7 @@ def train(params, cell, out):
             init, label, longer = (
                 arguments[0],
                 arguments[-1],
-                settings | {"steps": {"base": count, "per_frame": 0, "most": count, "beyond": 0}},
+                settings | {"steps": {"base": count, "per_frame": 0, "most": count}},
             )
             network, _, resume = finetune.train(
                 place.split(data["train"]), frames, init, student, longer, rate, seed, label

@@ -44,7 +44,7 @@ def run(params, init, fraction, seed, lr, factor):
     frames = finetune.chosen(prepared, own, fraction, seed, settings["subset"])
     count = finetune.steps(len(frames), settings)
     settings = {k: v for k, v in settings.items() if k != "lr"} | {
-        "steps": {"base": factor * count, "per_frame": 0, "most": factor * count, "beyond": 0}
+        "steps": {"base": factor * count, "per_frame": 0, "most": factor * count}
     }
     label = f"tune-{init}-{fraction:g}-{seed}-{lr:g}-x{factor}"
     if init == TAUGHT:
