@@ -239,6 +239,7 @@ def test_estimate_counts_what_is_left_and_what_hangs_on_it(tmp_path):
         ("data", {"root": "data/nuscene"}, "data.root is data/nuscene, and there is no such folder"),
         ("teacher", {"source": None}, "teacher.source is None; it has to be a folder"),
         ("mixing", {"share": 5}, "mixing.share is 5"),
+        ("finetune", {"lr": {"scratch": [0.1]}}, "finetune.lr.scratch is [0.1]; it has to be one rate, or two"),
         ("data", {"kind": "kitti"}, "data.kind 'kitti' is unknown; there are folder, kitti_raw, nuscenes"),
         ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
         ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),

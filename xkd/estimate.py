@@ -65,6 +65,7 @@ def main(arguments=None):
 def checked():
     """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
     unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
+    from xkd import finetune
     from xkd.datasets import kinds
     from xkd.objectives import objective
     from xkd.student import levels
@@ -75,6 +76,8 @@ def checked():
         raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(kinds())}.")
     objective(sections["distill"]["objective"])
     levels(sections["student"])
+    for init in sections["finetune"]["lr"]:
+        finetune.rate(sections["finetune"], init, 1)
     for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
         if not isinstance(folder, str):
             raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")

@@ -45,9 +45,15 @@ def steps(frames, settings):
 
 def rate(settings, init, fraction):
     """The learning rate of an init at a share of the labels: settings.lr[init] is one, or two, of which the first holds up to the share
-    settings.few."""
+    settings.few. Errors: more than two, or none."""
     given = settings["lr"][init]
-    return given[fraction > settings["few"]] if isinstance(given, list) else given
+    if not isinstance(given, list):
+        return given
+    if len(given) != 2:
+        raise XkdError(
+            f"params.yaml: finetune.lr.{init} is {given}; it has to be one rate, or two: for few labels and for many."
+        )
+    return given[fraction > settings["few"]]
 
 
 def scratch(student, classes, seed, out):

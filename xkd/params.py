@@ -66,11 +66,6 @@ def check(name, section):
         raise XkdError(
             f"params.yaml: fused.width is {width}; it has to be a multiple of fused.heads, which is {heads}."
         )
-    for init, rates in section["lr"].items() if name in ("finetune", "study") else ():
-        if isinstance(rates, list) and len(rates) != 2:
-            raise XkdError(
-                f"params.yaml: {name}.lr.{init} is {rates}; it has to be one rate, or two: for few labels and for many."
-            )
     return section
 
 
