@@ -30,8 +30,8 @@ from xkd.progress import progress
 from xkd.report import tuned
 from xkd.train import evaluate
 
-RATES, SEEDS, CHECKED = (0.003, 0.012, 0.048), (100, 101), (100, 101, 102, 103)
-"""The search every init gets, in steps that are larger than its noise; seeds of the search and of the check, none of the sweep's."""
+RATES, SEEDS = (0.003, 0.012, 0.048), (100, 101)
+"""The search every init gets, in steps that are larger than its noise; the check takes its seeds, which differ from those of the sweep."""
 OUT = xkd.ROOT / "out"
 
 
@@ -145,11 +145,11 @@ def _search(params, names, fraction):
 
 def convergence(params, rate, fraction):
     """Steps, mIoU and mIoU after twice the steps (means), their difference a seed: of scratch at its own rate, at one fraction."""
-    jobs = [("scratch", fraction, s, rate, factor) for s in CHECKED for factor in (1, 2)]
+    jobs = [("scratch", fraction, s, rate, factor) for s in SEEDS for factor in (1, 2)]
     found = {(s, factor): row for (_, _, s, _, factor), row in scores(params, jobs).items()}
-    once, twice = ([found[s, factor]["miou"] for s in CHECKED] for factor in (1, 2))
-    row = {"steps": found[CHECKED[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
-    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(CHECKED)}
+    once, twice = ([found[s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
+    row = {"steps": found[SEEDS[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
+    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
     return row | {"differences": [round(b - a, 3) for a, b in zip(once, twice, strict=True)]}
 
 
@@ -189,7 +189,7 @@ def tune(params, out, result=None):
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": {}, "check_seeds": list(CHECKED)}
+    result |= {"convergence": {}, "check_seeds": list(SEEDS)}
     for fraction in sorted(params["sweep"]["fractions"]):
         rate = finetune.rate(params["finetune"] | {"lr": result["lr"]}, BASELINE, fraction)
         result["convergence"][f"{fraction:g}"] = convergence(params, rate, fraction)
