@@ -81,3 +81,21 @@ def test_rows_that_are_none(nuscenes, table, row):
     path.write_text(json.dumps([*json.loads(path.read_text())[1:], row]))
     with complains(f"{table}.json", "damaged", json.dumps(row)[:20]):
         read(nuscenes)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"), [(x, f) for x in (True, "160", 160.5, -1, 1 << 17, []) for f in ("width", "height")]
+)
+def test_sizes_of_images(nuscenes, value, field):
+    put(nuscenes, "sample_data", {field: value})
+    with complains(f"sample_data.json: row {FRONT}", f"{field} {value}", "no image's size"):
+        read(nuscenes)
+
+
+@pytest.mark.parametrize(
+    "value", [[[True, 0, 80], [0, 100, 45], [0, 0, 1]], [["100", 0, 80], [0, 100, 45], [0, 0, 1]], "K", 7, {}]
+)
+def test_intrinsics(nuscenes, value):
+    put(nuscenes, "calibrated_sensor", {"camera_intrinsic": value})
+    with complains("calibrated_sensor.json: row c-front", f"{value} is no camera_intrinsic of 3 x 3 finite numbers"):
+        read(nuscenes)

@@ -46,11 +46,20 @@ class Pairs:
 
 
 def numeric(values):
-    """Nested lists -> float64 array, of no elements where they are not numbers in rows of one length; None becomes NaN."""
+    """Nested lists -> float64 array, of no elements where they are not numbers in rows of one length; None becomes NaN.
+
+    Texts and truth values are no numbers, though numpy takes them for some, and neither is a whole number beyond any float."""
     try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+        return np.asarray(values, np.float64) if _counts(values) else np.empty(0)
+    except (OverflowError, TypeError, ValueError):
         return np.empty(0)
+
+
+def _counts(values):
+    """Whether nested lists hold numbers and None alone."""
+    if isinstance(values, list | tuple):
+        return set(map(type, values)) <= {int, float, type(None)} or all(map(_counts, values))
+    return np.asarray(values).dtype.kind in "iufO"
 
 
 def quaternion_matrix(wxyz):
