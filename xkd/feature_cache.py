@@ -14,6 +14,7 @@ import xkd
 from xkd.arrays import map_npy
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
+from xkd.progress import note
 
 EVERY = 10.0
 """Seconds between two records of what is done."""
@@ -116,10 +117,7 @@ def _standing(path):
 
 def tell(line, label="teacher-size"):
     """One line to stderr and, as an executed notebook's output may not hold it (`xkd.progress`), to out/log."""
-    log = xkd.ROOT / "out" / "log" / f"{label}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as lines:
-        lines.write(line + "\n")
+    note(label, line)
     if "ipykernel" not in sys.modules:
         print(line, file=sys.stderr, flush=True)
 

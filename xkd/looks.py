@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 import xkd
 from xkd import params
-from xkd.errors import XkdError
+from xkd.errors import XkdError, of_disk
 from xkd.palette import IGNORED, NAMED, styles
 
 SHOWN_AT = 12.0
@@ -271,6 +271,9 @@ def main(arguments=None):
         print(linked.write(linked.scene(dataset, options.index, *networks, **given), options.out))
     except XkdError as error:
         print(f"xkd.looks: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"xkd.looks: {of_disk(error)}", file=sys.stderr)
         return 1
     return 0
 
