@@ -11,6 +11,7 @@ from test_bad_input import complains
 from xkd import distill, families, gather
 from xkd.arrays import map_bare, map_npy
 from xkd.cells import _confusion
+from xkd.feature_cache import verify
 from xkd.files import digest, write_json
 from xkd.gathered import FIELDS, Gathered
 from xkd.prepared import Prepared, TeacherFeatures
@@ -178,6 +179,8 @@ def test_what_the_study_makes_of_them(out):
         with complains(str(path)):
             fewer(out / "views" / "train", "own", out / "fewer")
     assert not (out / "shuffled").exists() and not (out / "fewer").exists()
+    shuffled(out / "teacher" / "train", out / "shuffled" / "train", 0)
+    assert verify(out / "shuffled" / "train")["dim"] == CHANNELS
     fewer(out / "views" / "train", "own", out / "fewer" / "train")
     assert Gathered(out / "fewer", "train").views(1)[1].shape == (2, 2)
 
