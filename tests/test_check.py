@@ -134,6 +134,18 @@ def test_findings_of_a_rig_name_the_mistake_and_no_worse_calibration():
     assert only.verdict == "look" and "turned" not in only.found and "hardly where the image's are" in only.found
 
 
+@pytest.mark.parametrize(
+    "own, by, told", [(0.01, 0.04, True), (0.01, 0.015, False), (0.03, 0.06, False), (0.03, 0.09, True)]
+)
+def test_a_mirrored_scan_is_told_of_by_less_where_the_given_one_fits_nowhere(own, by, told):
+    """By hand: a gain of 0.03 - sqrt(4 * 2 / 4000) / sqrt(12) = 0.017 lies between 0.01 and 0.03; the mirrored one has to fit too."""
+    name = "with left and right of the scan swapped"
+    found = rivals.mistake({"a": [(own, 4000)]}, {("a", name): [(by, 4000)]})
+    assert found == ((name, ["a"]) if told else (None, []))
+    other = rivals.mistake({"a": [(own, 4000)]}, {("a", INVERTED): [(by, 4000)]})
+    assert (other[0] == INVERTED) == (by - own > 0.05)
+
+
 def test_cameras_that_would_fit_in_each_others_place_are_bad():
     """By hand: both together gain (0.10 + 0.12 - 0.00 - 0.01) / 2 less sqrt(4 * 4 / 1000) / 2 / sqrt(12) = 0.087. c alone would be
     better off in a's place, a not in c's."""

@@ -46,6 +46,8 @@ MISTAKES = {
     "opencalib inverted": ("front: mount", "bad", INVERTED, "calib.jpg"),
     "opencalib raised": ("front: alignment", "look", "hardly where the image's are", "calib.jpg"),
     "opencalib xy": ("front: alignment", "look", "hardly where the image's are", "calib.jpg"),
+    "opencalib mirrored": ("front: alignment", "bad", MIRRORED, "calib.jpg"),
+    "kitti_raw mirrored": ("image_02: alignment", "bad", MIRRORED, "data/0000000000.png"),
     "rellis3d inverted": ("pylon_camera_node: alignment", "bad", "", "frame000104"),
     "rellis3d raised": ("pylon_camera_node: alignment", "look", " at least", "frame000104"),
 }
