@@ -1,0 +1,130 @@
+"""What the linked views show first: a pick, and places worth a look."""
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from xkd.errors import XkdError
+
+SHOWN_AT = 12.0
+"""Metres: near enough to be large in images, far enough to lie inside them."""
+RAISED = (0.5, 2.5)
+"""Metres above the lowest point within one to two: off the road and below the crowns of trees."""
+WITHIN, AROUND, CROWD = 0.15, 0.5, 20
+"""Share of an image on each side that is its border; metres around a point that are taken for the same thing; points off the road in there
+that make it one."""
+RING, DEEP, ENDS, NEARLY = 0.03, 2.0, 1.5, 0.02
+"""Share of an image's width around a pixel in which all should be of one thing; metres of depth that a thing may have there; metres from a
+point within which a thing that stands free ends, at a jump in range; by how much a point's share of the same around it may be below the
+largest."""
+
+
+def picked(frame, point=None, pixel=None):
+    """What is picked first: {point, camera (its number), row, column}, None where it is not said. Errors: the frame has it not."""
+    if point is not None and not 0 <= point < len(frame.points):
+        raise XkdError(f"point {point}: frame {frame.id} has {len(frame.points)} points, counted from 0.")
+    if pixel is None:
+        return {"point": point, "camera": None, "row": None, "column": None}
+    name, row, column = pixel
+    names = [camera.name for camera in frame.cameras]
+    if name not in names:
+        raise XkdError(f"pixel: {name!r} is no camera of frame {frame.id}; it has {', '.join(names)}.")
+    height, width = frame.cameras[names.index(name)].size
+    if not (0 <= row < height and 0 <= column < width):
+        raise XkdError(f"pixel ({row}, {column}) lies outside {name}, {height} x {width} (rows x columns).")
+    return {"point": None, "camera": names.index(name), "row": row, "column": column}
+
+
+def places(frame, pairs, classes, kept, count=6):
+    """{name: point} of places worth a look, among the points `kept`: in the image with the most points the middle one of each of its
+    commonest classes; where there are no labels a near, a middle and a far one, off the road where there are such."""
+    own = np.flatnonzero(np.isin(pairs.point, kept))
+    here = own[pairs.camera[own] == np.bincount(pairs.camera[own]).argmax()]
+    if frame.labels is None:
+        up = raised(frame.points)[pairs.point[here]]
+        here = here[up] if up.any() else here
+        order = pairs.point[here[np.argsort(pairs.depth[here], kind="stable")]]
+        return {name: int(order[int(part * (len(order) - 1))]) for name, part in NEAR.items()}
+    ids, chosen = frame.labels[pairs.point[here]], {}
+    for k in np.argsort(-np.bincount(ids[ids >= 0], minlength=len(classes)), kind="stable")[:count]:
+        rows = here[ids == k]
+        if len(rows):
+            middle = np.abs(pairs.pixel[rows] - np.median(pairs.pixel[rows], 0)).sum(1).argmin()
+            chosen[classes[k].replace("_", " ")] = int(pairs.point[rows[middle]])
+    return chosen
+
+
+NEAR = {"near": 0.05, "middle": 0.5, "far": 0.95}
+
+
+def raised(points):
+    """(N, 3) metres, LiDAR frame -> (N,) bool: so high above the lowest point of the metre around as `RAISED` says."""
+    cell = np.floor(points[:, :2]).astype(np.int64)
+    cell = np.clip(cell, -200, 199) + 200
+    low = np.full((400, 400), np.inf)
+    np.minimum.at(low, tuple(cell.T), points[:, 2])
+    above = points[:, 2] - ndimage.minimum_filter(low, 3)[tuple(cell.T)]
+    return (above > RAISED[0]) & (above < RAISED[1])
+
+
+def first_pick(found, frame, pairs, edges):
+    """A point well inside a thing that stands free: it is off the road, well inside all images of its own frame that show it, at 5 to 25 m,
+    `surrounded` by the same thing, which ends near by. Of several one with the most views; of these the one nearest to `SHOWN_AT`, or
+    rather the middle one around that. What no point has is not asked of any.
+
+    found: `Views` of the frame's points; pairs: all of the frame's own; edges: (N,) bool, `xkd.alignment.range_edges`.
+    """
+    count = np.bincount(found.point, minlength=len(frame.points))
+    size = np.array([camera.size for camera in frame.cameras])
+    own = found.frame == frame.index
+    place = (found.pixel[own] + 0.5) / size[found.camera[own]]
+    outer = found.point[own][((place < WITHIN) | (place > 1 - WITHIN)).any(1)]
+    inside = np.zeros(len(count), bool)
+    inside[found.point[own]] = True
+    inside[outer] = False
+    distance, off = np.linalg.norm(frame.points, axis=1), raised(frame.points)
+    thing, free = np.zeros((2, len(count)), bool)
+    if (inside & off).any():
+        # Many points together: one that is off the road alone may be a stray return.
+        tree, rows = cKDTree(frame.points[off]), np.flatnonzero(inside & off)
+        thing[rows] = tree.query_ball_point(frame.points[rows], AROUND, return_length=True) >= CROWD
+    if (edges & off).any():
+        free = cKDTree(frame.points[edges & off]).query(frame.points)[0] < ENDS
+    choice = count > 0
+    for asked in (inside, off, thing, (distance > 5) & (distance < 25)):
+        choice = choice & asked if (choice & asked).any() else choice
+    share = surrounded(frame, pairs, choice, off)
+    for asked in (share >= share.max() - NEARLY, free):
+        choice = choice & asked if (choice & asked).any() else choice
+    most = np.flatnonzero(choice & (count == count[choice].max()))
+    first = most[np.abs(distance[most] - SHOWN_AT).argmin()]
+    near = np.linalg.norm(frame.points - frame.points[first], axis=1) < AROUND
+    same = np.flatnonzero(near & choice & ~edges & (count >= count[first]))
+    if not len(same):
+        return int(first)
+    middle = np.median(frame.points[same], axis=0)
+    return int(same[np.linalg.norm(frame.points[same] - middle, axis=1).argmin()])
+
+
+def surrounded(frame, pairs, asked, off):
+    """(N,) 0..1: of the points `asked` (N,) bool, the share of the scan's points within `RING` that are of the same thing, off the road
+    (`off`, (N,) bool) and nearer or farther by less than half of `DEEP`, in that of their frame's images where it is least; 0 where these
+    are not on all four sides, and of the other points."""
+    found = np.where(asked, 1.0, 0.0)
+    seen = np.zeros(len(asked), bool)
+    for k, camera in enumerate(frame.cameras):
+        here = np.flatnonzero(pairs.camera == k)
+        rows = here[asked[pairs.point[here]]]
+        if not len(rows):
+            continue
+        near = cKDTree(pairs.pixel[here]).query_ball_point(pairs.pixel[rows], RING * camera.size[1])
+        for row, others in zip(rows, near, strict=True):
+            others, point = here[others], pairs.point[row]
+            same = off[pairs.point[others]] & (np.abs(pairs.depth[others] - pairs.depth[row]) < DEEP / 2)
+            sides = {tuple(side) for side in np.sign(pairs.pixel[others[same]] - pairs.pixel[row]).tolist()}
+            found[point] = min(found[point], same.mean() if sides.issuperset(SIDES) else 0.0)
+            seen[point] = True
+    return found * seen
+
+
+SIDES = {(-1, -1), (-1, 1), (1, -1), (1, 1)}
