@@ -16,6 +16,50 @@ REAL = xkd.ROOT.parent / "shared" / "data"
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL}: the real frames are not here")
 
 
+@pytest.mark.parametrize(
+    "own, by, told", [(0.01, 0.04, True), (0.01, 0.015, False), (0.03, 0.06, False), (0.03, 0.09, True)]
+)
+def test_a_mirrored_scan_is_told_of_by_less_where_the_given_one_fits_nowhere(own, by, told):
+    """By hand: a gain of 0.03 - sqrt(4 * 2 / 4000) / sqrt(12) = 0.017 lies between 0.01 and 0.03; the mirrored one has to fit too."""
+    name = "with left and right of the scan swapped"
+    found = rivals.mistake({"a": [(own, 4000)]}, {("a", name): [(by, 4000)]})
+    assert found == ((name, ["a"]) if told else (None, []))
+    other = rivals.mistake({"a": [(own, 4000)]}, {("a", INVERTED): [(by, 4000)]})
+    assert (other[0] == INVERTED) == (by - own > 0.05)
+
+
+def test_cameras_that_would_fit_in_each_others_place_are_bad():
+    """By hand: both together gain (0.10 + 0.12 - 0.00 - 0.01) / 2 less sqrt(4 * 4 / 1000) / 2 / sqrt(12) = 0.087. c alone would be
+    better off in a's place, a not in c's."""
+    scores = {"a": [(0.0, 1000)], "b": [(0.01, 1000)], "c": [(0.05, 1000)]}
+    values = {"ab": 0.1, "ba": 0.12, "ac": -0.1, "ca": 0.9, "bc": 0, "cb": 0}
+    others = {tuple(names): [(value, 1000)] for names, value in values.items()}
+    assert rivals.exchanges(scores, others) == {"a": "b", "b": "a"}
+    still = {(name, "turned by +2 degrees up or down"): [(-0.5, 1000)] for name in scores}
+    first, second, third = rivals.alignment(scores, still, {}, {name: f"{name}.png" for name in scores}, others)
+    assert first.verdict == second.verdict == "bad" and third.verdict == "good"
+    assert first.found == "edge score 0.000; with the extrinsics of b it is 0.100" and first.where == "a.png"
+    few = {name: [(value, 99) for value, _ in rows] for name, rows in scores.items()}
+    assert not rivals.exchanges(few, others) and not rivals.exchanges(scores, {})
+
+
+def test_a_rival_stands_where_another_camera_does_and_keeps_its_own_time():
+    rig = np.eye(4)
+    rig[0, 3] = 3
+    side = replace(CAMERA, name="side", T_rig_cam=CAMERA.T_rig_cam @ np.diag([-1, 1, -1, 1.0]), T_world_rig=rig)
+    ((name, found),) = rivals.exchanged(CAMERA, [CAMERA, side])
+    assert name == "side" and (found.T_rig_cam == side.T_rig_cam).all() and (found.T_world_rig == EYE).all()
+
+
+def test_a_raised_scan_lies_where_its_points_would_a_metre_higher():
+    rows = {
+        name: alignment.project(np.array([[10.0, 0, 0]]), camera)[0][0, 0] for name, camera in rivals.turned(CAMERA)
+    }
+    # 100 pixels to the unit: a metre at ten is ten pixels, and upward is a smaller row.
+    assert rows["with the scan 1 m higher"] == pytest.approx(39.5)
+    assert rows["with the scan 0.5 m lower"] == pytest.approx(54.5)
+
+
 class Bent:
     """A data set whose cameras, or frames, are not what they were."""
 

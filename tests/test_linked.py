@@ -251,6 +251,50 @@ def test_few_views_are_large_and_raw_colours_are_no_teacher(tmp_path):
         assert "stand in for a teacher" in tab.run("document.getElementById('likeness').textContent")
 
 
+class Odd(Wall):
+    """Images of one colour, a fisheye that looks backward, and a last frame with the first camera alone."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        for name in MODELS:
+            Image.new("RGB", (160, 96), (90, 120, 60)).save(self.root / f"{name}.png")
+
+    def read_cameras(self, i):
+        first, second, third = super().read_cameras(i)
+        back = replace(third, T_rig_cam=np.diag([-1, -1, 1, 1.0]) @ third.T_rig_cam)
+        return [first] if i == 2 else [first, second, back]
+
+
+def choose(page, name):
+    page.run(
+        f"(s => {{ s.value = '{name}'; s.dispatchEvent(new Event('change')) }})(document.getElementById('camera'))"
+    )
+
+
+def test_images_of_one_colour_cameras_without_points_and_frames_with_one_image(tmp_path):
+    """The page is made, and says of each what there is to see."""
+    odd = linked.scene(Odd(tmp_path), 1, looks.teacher(None), reach=1, most=400, superpixels=5)
+    (network,) = odd["networks"]
+    assert network["name"] == "they stand in for a teacher: none is here (16 channels, the same everywhere)"
+    assert "features: raw colours" not in odd["colourings"] and not looked(odd, 1, "teacher").any()
+    assert [len(frame["cameras"]) for frame in odd["frames"]] == [3, 3, 1] and odd["camera"] in ("pinhole", "opencv")
+    with opened(odd, tmp_path, "--disable-3d-apis") as tab:
+        said = "document.getElementById('{}').innerText"
+        captions = tab.run("[...document.querySelectorAll('#images figcaption')].map(c => c.textContent)")
+        assert (
+            captions[2] == "fisheye: no point of the scan falls into it" and "no point" not in captions[0] + captions[1]
+        )
+        assert "nothing to compare: all features are the same" in tab.run(said.format("networks"))
+        assert tab.run("Math.abs(looks.scores.pinhole.first)") == 0 and tab.run("looks.scores.pinhole.edges") > 0
+        choose(tab, "fisheye")
+        tab.wait(lambda: "No edge of the scan lies in fisheye" in tab.run(said.format("curves")))
+        slide(tab, frame=2)
+        assert tab.run("document.querySelectorAll('#images canvas').length") == 1
+        assert tab.run(said.format("without")) == "Frame f2 has no image of fisheye."
+        choose(tab, "pinhole")
+        assert not tab.run(said.format("without")) and tab.run("document.getElementById('nudged').clientWidth") > 0
+
+
 def looked(scene, i, key):
     given = scene["frames"][i]["features"][key]["vectors"]
     data = zlib.decompress(base64.b64decode(given["data"]))

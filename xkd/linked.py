@@ -90,7 +90,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
     together = Together(dataset, index, reach, most, point)
     centre, frames = together.centre, list(together.frames.values())
     if pick["point"] is None and pick["camera"] is None:
-        pick["point"] = picks.first_pick(together.views[centre.index], centre, range_edges(centre.points))
+        found, pairs = (part[centre.index] for part in (together.views, together.pairs))
+        pick["point"] = picks.first_pick(found, centre, pairs, range_edges(centre.points))
     networks, features, cells = shades.features(together, teacher, students)
     with ThreadPoolExecutor(cores()) as workers:
         ids = {

@@ -21,6 +21,7 @@ class Looked:
         self.intensity, self.counts, self.unlabelled = [], [], []
         self.cameras, self.any = {name: [] for name in dataset.camera_names}, []
         self.scores, self.turns, self.mistakes = {name: [] for name in dataset.camera_names}, {}, {}
+        self.exchanged = {}
         self.grounds, self.mounts = [], {}
 
     def frame(self, frame):
@@ -55,7 +56,11 @@ class Looked:
         self.cameras[camera.name].append((share, gap, float(image.mean()), str(camera.path), image.shape[:2]))
         self.scores[camera.name].append(score(points, edges, camera, strength))
         self.mounts.setdefault(camera.name, []).append((invert(camera.T_cam_lidar), str(camera.path)))
-        for found, calibrations in ((self.turns, rivals.turned(camera)), (self.mistakes, rivals.mistaken(camera))):
+        for found, calibrations in (
+            (self.turns, rivals.turned(camera)),
+            (self.mistakes, rivals.mistaken(camera)),
+            (self.exchanged, rivals.exchanged(camera, frame.cameras)),
+        ):
             for name, other in calibrations:
                 found.setdefault((camera.name, name), []).append(score(points, edges, other, strength))
 
@@ -67,7 +72,7 @@ class Looked:
         yield from self.images()
         yield from bearings.mounts(self.mounts)
         paths = {name: rows[0][3] for name, rows in self.cameras.items() if rows}
-        yield from rivals.alignment(self.scores, self.turns, self.mistakes, paths)
+        yield from rivals.alignment(self.scores, self.turns, self.mistakes, paths, self.exchanged)
 
     def scans(self):
         text = f"{spread(self.points, '{:.0f}')} a scan; 99 % within {max(self.far):.0f} m"

@@ -14,6 +14,10 @@ RAISED = (0.5, 2.5)
 WITHIN, AROUND, CROWD = 0.15, 0.5, 20
 """Share of an image on each side that is its border; metres around a point that are taken for the same thing; points off the road in there
 that make it one."""
+RING, DEEP, ENDS, NEARLY = 0.03, 2.0, 1.5, 0.02
+"""Share of an image's width around a pixel in which all should be of one thing; metres of depth that a thing may have there; metres from a
+point within which a thing that stands free ends, at a jump in range; by how much a point's share of the same around it may be below the
+largest."""
 
 
 def overlap(frame, pairs):
@@ -100,12 +104,12 @@ def raised(points):
     return (above > RAISED[0]) & (above < RAISED[1])
 
 
-def first_pick(found, frame, edges):
-    """A point of a thing that stands free: a neighbour of it is at a jump in range, it is off the road and well inside all images of its
-    own frame that show it, at 5 to 25 m. Of several one with the most views; of these the one nearest to `SHOWN_AT`. What no point has
-    is not asked of any.
+def first_pick(found, frame, pairs, edges):
+    """A point well inside a thing that stands free: it is off the road, well inside all images of its own frame that show it, at 5 to 25 m,
+    `surrounded` by the same thing, which ends near by. Of several one with the most views; of these the one nearest to `SHOWN_AT`, or
+    rather the middle one around that. What no point has is not asked of any.
 
-    found: `Views` of the frame's points; edges: (N,) bool, `xkd.alignment.range_edges`.
+    found: `Views` of the frame's points; pairs: all of the frame's own; edges: (N,) bool, `xkd.alignment.range_edges`.
     """
     count = np.bincount(found.point, minlength=len(frame.points))
     size = np.array([camera.size for camera in frame.cameras])
@@ -116,20 +120,48 @@ def first_pick(found, frame, edges):
     inside[found.point[own]] = True
     inside[outer] = False
     distance, off = np.linalg.norm(frame.points, axis=1), raised(frame.points)
-    thing = np.zeros(len(count), bool)
+    thing, free = np.zeros((2, len(count)), bool)
     if (inside & off).any():
         # Many points together: one that is off the road alone may be a stray return.
         tree, rows = cKDTree(frame.points[off]), np.flatnonzero(inside & off)
         thing[rows] = tree.query_ball_point(frame.points[rows], AROUND, return_length=True) >= CROWD
+    if (edges & off).any():
+        free = cKDTree(frame.points[edges & off]).query(frame.points)[0] < ENDS
     choice = count > 0
-    for asked in (inside, off, thing, (distance > 5) & (distance < 25), edges):
+    for asked in (inside, off, thing, (distance > 5) & (distance < 25)):
+        choice = choice & asked if (choice & asked).any() else choice
+    share = surrounded(frame, pairs, choice, off)
+    for asked in (share >= share.max() - NEARLY, free):
         choice = choice & asked if (choice & asked).any() else choice
     most = np.flatnonzero(choice & (count == count[choice].max()))
     first = most[np.abs(distance[most] - SHOWN_AT).argmin()]
-    # Not on the outline itself, where half of what is around the ring is something else.
-    same = np.linalg.norm(frame.points - frame.points[first], axis=1) < AROUND
-    same = np.flatnonzero(same & inside & off & ~edges & (count >= count[first]))
+    near = np.linalg.norm(frame.points - frame.points[first], axis=1) < AROUND
+    same = np.flatnonzero(near & choice & ~edges & (count >= count[first]))
     if not len(same):
         return int(first)
     middle = np.median(frame.points[same], axis=0)
     return int(same[np.linalg.norm(frame.points[same] - middle, axis=1).argmin()])
+
+
+def surrounded(frame, pairs, asked, off):
+    """(N,) 0..1: of the points `asked` (N,) bool, the share of the scan's points within `RING` that are of the same thing, off the road
+    (`off`, (N,) bool) and nearer or farther by less than half of `DEEP`, in that of their frame's images where it is least; 0 where these
+    are not on all four sides, and of the other points."""
+    found = np.where(asked, 1.0, 0.0)
+    seen = np.zeros(len(asked), bool)
+    for k, camera in enumerate(frame.cameras):
+        here = np.flatnonzero(pairs.camera == k)
+        rows = here[asked[pairs.point[here]]]
+        if not len(rows):
+            continue
+        near = cKDTree(pairs.pixel[here]).query_ball_point(pairs.pixel[rows], RING * camera.size[1])
+        for row, others in zip(rows, near, strict=True):
+            others, point = here[others], pairs.point[row]
+            same = off[pairs.point[others]] & (np.abs(pairs.depth[others] - pairs.depth[row]) < DEEP / 2)
+            sides = {tuple(side) for side in np.sign(pairs.pixel[others[same]] - pairs.pixel[row]).tolist()}
+            found[point] = min(found[point], same.mean() if sides.issuperset(SIDES) else 0.0)
+            seen[point] = True
+    return found * seen
+
+
+SIDES = {(-1, -1), (-1, 1), (1, -1), (1, 1)}

@@ -39,10 +39,14 @@ class Compact:
         spread, axes = np.linalg.eigh(np.cov((values - self.mean).T.astype(np.float64)).reshape(values.shape[1], -1))
         self.axes = axes[:, ::-1][:, :DIRECTIONS].astype(np.float32)
         self.share = float(spread[::-1][:DIRECTIONS].sum() / max(spread.sum(), 1e-12))
+        self.flat = bool(spread.sum() < 1e-12)
+        """All features are the same but for rounding: then none of them has a direction."""
 
     def __call__(self, values):
         """(..., C) -> (..., D)."""
         turned = (values - self.mean) @ self.axes
+        if self.flat:
+            return np.zeros(turned.shape, np.int8)
         length = np.linalg.norm(turned, axis=-1, keepdims=True)
         return np.round(127 * turned / np.maximum(length, 1e-9)).astype(np.int8)
 
@@ -50,6 +54,7 @@ class Compact:
         """The network's name for people, with what is kept of its features."""
         count, kept = self.axes.shape
         part = f", {kept} directions hold {100 * self.share:.0f} %" if kept < count else ""
+        part = ", the same everywhere" if self.flat else part
         return f"{name} ({count} channels{part})"
 
 
@@ -136,6 +141,8 @@ def colourings(dataset, together, networks, features, segments=None):
     for network in networks:
         own = features[network["key"]]
         known = {i: values.any(1) for i, values in own.items()}
+        if not any(part.any() for part in known.values()):
+            continue
         shown = components(np.concatenate([own[i][known[i]] for i in own]))
         rgb = {i: np.zeros((len(values), 3), np.uint8) for i, values in own.items()}
         for i, part in zip(own, np.split(shown, np.cumsum([known[i].sum() for i in own])[:-1]), strict=True):

@@ -122,6 +122,7 @@ function compare() {
 function agreement(key) {
   const { pick, frame: now } = looks.state, { frames, classes } = looks.scene, value = looks.alike[key];
   if (!value) return "nothing of the scan was picked";
+  if (value.every(v => v === GREY)) return "nothing to compare: all features are the same";
   if (pick.point === null || !frames[pick.frame].labels || !frame().labels) return "";
   const own = frames[pick.frame].labels.values[pick.point], labels = frame().labels.values;
   if (own === GREY) return "the picked point has no label";

@@ -34,6 +34,8 @@ function drawNudged() {
     slider.input.value = value;
     slider.output.textContent = value.toFixed(slider.digits);
   });
+  $("nudged").style.display = camera ? "block" : "none";
+  $("without").textContent = camera ? "" : `Frame ${frame().id} has no image of ${name}.`;
   if (camera) {
     const drawn = imageOn($("nudged"), camera), edges = frame().edges.values, found = projectAll(points(), camera, into(camera, now));
     const colours = [packed([86, 180, 233]), packed([230, 159, 0])], size = Math.round(drawn.ratio);

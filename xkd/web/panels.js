@@ -11,7 +11,8 @@ function drawImages() {
     if (shown && project(camera, T, ...here)) ring(drawn.context, drawn.x(place[1]), drawn.y(place[0]), 8, drawn.ratio);
     else if (pick && pick.point === null && pick.frame === now && pick.camera === k)
       ring(drawn.context, drawn.x(pick.column), drawn.y(pick.row), 8, drawn.ratio);
-    box.lastChild.textContent = `${camera.name}: ${found.index.length.toLocaleString("en")} points` +
+    const count = found.index.length;
+    box.lastChild.textContent = `${camera.name}: ${count ? `${count.toLocaleString("en")} points` : "no point of the scan falls into it"}` +
       (nudgeOf(camera.name) && moved() ? ", nudged" : "");
   });
 }
