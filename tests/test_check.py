@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_alignment import EYE, INVERTED
+from test_alignment import CAMERA, EYE, INVERTED
 
 import xkd
 from xkd import XkdError, alignment, check, rivals
