@@ -1,5 +1,7 @@
 """What tests share: small data sets, written by hand or made; and which of them run in one process."""
 
+import resource
+import signal
 from pathlib import Path
 
 import layouts
@@ -82,3 +84,14 @@ def gathered(made, stages, tmp_path_factory):
         arguments = (data, stages / "prepared", stages / "teacher", sections["views"], out / name)
         gather.gather(teacher, *arguments, name != "views")
     return out / "views"
+
+
+@pytest.fixture
+def full_disk():
+    """No file of this process may grow beyond 10,000 bytes: writing more fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)

@@ -133,7 +133,7 @@ def half(given, monkeypatch):
     return given
 
 
-@pytest.mark.parametrize("change", ["nothing", "weights", "settings", "image", "pairs", "maps"])
+@pytest.mark.parametrize("change", ["nothing", "weights", "settings", "image", "pairs", "maps", "cut"])
 def test_only_the_very_same_extraction_is_gone_on_with(change, half, made, tmp_path):
     data, prepared, settings, out = half
     (left,) = resumes(tmp_path)
@@ -147,6 +147,8 @@ def test_only_the_very_same_extraction_is_gone_on_with(change, half, made, tmp_p
         data = data | {"root": str(tmp_path / "data")}
     if change == "maps":
         (left / "features.npy").unlink()
+    if change == "cut":
+        os.truncate(left / "features.npy", 200)
     log(tmp_path).unlink()
     extract.extract(Mean(2.0 if change == "weights" else 1.0), data, prepared, settings, out)
     told = log(tmp_path).read_text()

@@ -1,25 +1,12 @@
 """Files are whole or not there: full disks, killed processes, folders that take another's place."""
 
 import errno
-import resource
-import signal
 
 import numpy as np
 import pytest
 
 from xkd import XkdError
 from xkd.files import Rows, atomic, digest, read_json, write_json
-
-
-@pytest.fixture
-def full_disk():
-    """No file of this process may grow beyond 10,000 bytes: writing more fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_full_disk_leaves_the_old_file(tmp_path, full_disk):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from wall import CLASSES, MODELS, Stripes, Wall
 
-from xkd import XkdError, alignment, linked, looks, student
+from xkd import XkdError, alignment, linked, looks, picks, student
 from xkd.geometry import project
 from xkd.views import views
 
@@ -58,7 +58,7 @@ def page(scene, tmp_path_factory):
 def kept(dataset, i, most=1500):
     frame = dataset[i]
     pairs = linked.pair(frame)
-    return looks.thin(looks.overlap(frame, pairs) > 0, most)[0]
+    return picks.thin(picks.overlap(frame, pairs) > 0, most)[0]
 
 
 def test_the_count_is_honest(scene, dataset):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xkd import XkdError, looks, palette, shades, student
+from xkd import XkdError, looks, palette, picks, shades, student
 from xkd.geometry import Pairs
 
 
@@ -32,38 +32,38 @@ def images():
 
 
 def test_points_take_the_mean_colour_of_the_images_that_see_them(frame, pairs, images):
-    assert looks.overlap(frame, pairs).tolist() == [2, 1, 0]
-    assert looks.image_colours(frame, pairs, images).tolist() == [[150, 0, 25], [7, 8, 9], [200, 200, 200]]
+    assert picks.overlap(frame, pairs).tolist() == [2, 1, 0]
+    assert picks.image_colours(frame, pairs, images).tolist() == [[150, 0, 25], [7, 8, 9], [200, 200, 200]]
 
 
 def test_thinning_out_is_said_and_begins_with_what_no_image_shows():
     seen = np.arange(120_001) < 40_000
-    kept, words = looks.thin(seen, 10)
+    kept, words = picks.thin(seen, 10)
     assert kept.tolist() == [0, 5714, 11428, 17142, 22856, 28570, 34284, 39999, 40_000, 120_000]
     assert words == "showing 10 of 120,001 points, among these 8 of the 40,000 that are in images"
-    assert 777 in looks.thin(seen, 10, asked=777)[0]
-    kept, words = looks.thin(seen, 100_000)
+    assert 777 in picks.thin(seen, 10, asked=777)[0]
+    kept, words = picks.thin(seen, 100_000)
     assert len(kept) == 100_000 and words.endswith("among these 40,000 of the 40,000 that are in images")
-    kept, words = looks.thin(seen[:5], 10)
+    kept, words = picks.thin(seen[:5], 10)
     assert kept.tolist() == [0, 1, 2, 3, 4] and words == "showing all 5 points, 5 of them in images"
 
 
 def test_what_is_picked_first_is_of_the_frame(frame):
-    assert looks.picked(frame, 2) == {"point": 2, "camera": None, "row": None, "column": None}
-    assert looks.picked(frame, None, ["right", 2, 3]) == {"point": None, "camera": 1, "row": 2, "column": 3}
+    assert picks.picked(frame, 2) == {"point": 2, "camera": None, "row": None, "column": None}
+    assert picks.picked(frame, None, ["right", 2, 3]) == {"point": None, "camera": 1, "row": 2, "column": 3}
     with pytest.raises(XkdError, match="point 3: frame f has 3 points"):
-        looks.picked(frame, 3)
+        picks.picked(frame, 3)
     with pytest.raises(XkdError, match="'back' is no camera of frame f; it has left, right"):
-        looks.picked(frame, None, ["back", 2, 3])
+        picks.picked(frame, None, ["back", 2, 3])
     with pytest.raises(XkdError, match=r"pixel \(4, 0\) lies outside right, 4 x 6"):
-        looks.picked(frame, None, ["right", 4, 0])
+        picks.picked(frame, None, ["right", 4, 0])
 
 
 def test_places_are_of_the_commonest_classes_or_near_and_far(frame, pairs):
-    assert looks.places(frame, pairs, ["road", "parked_car"], np.arange(3)) == {"road": 0, "parked car": 1}
-    assert looks.places(frame, pairs, ["road", "parked_car"], np.array([1, 2])) == {"parked car": 1}
+    assert picks.places(frame, pairs, ["road", "parked_car"], np.arange(3)) == {"road": 0, "parked car": 1}
+    assert picks.places(frame, pairs, ["road", "parked_car"], np.array([1, 2])) == {"parked car": 1}
     frame.labels = None
-    assert looks.places(frame, pairs, [], np.arange(3)) == {"near": 0, "middle": 0, "far": 0}
+    assert picks.places(frame, pairs, [], np.arange(3)) == {"near": 0, "middle": 0, "far": 0}
 
 
 def test_the_first_pick_stands_free_off_the_road_and_well_inside_its_images():
@@ -80,12 +80,12 @@ def test_the_first_pick_stands_free_off_the_road_and_well_inside_its_images():
     found = SimpleNamespace(point=np.arange(n), frame=np.full(n, 3), camera=np.zeros(n, int), pixel=pixel)
     edges = np.zeros(n, bool)
     edges[[0, 1, 2, 4, 6]] = True
-    assert looks.raised(frame.points).tolist() == [False, True, True, False, True, False, True, False, True]
-    assert looks.first_pick(found, frame, edges) in (1, 2)
+    assert picks.raised(frame.points).tolist() == [False, True, True, False, True, False, True, False, True]
+    assert picks.first_pick(found, frame, edges) in (1, 2)
     pixel[[1, 2]] = 2  # now only the far one is inside and at a jump, but nearness is asked before that
-    assert looks.first_pick(found, frame, edges) == 8
+    assert picks.first_pick(found, frame, edges) == 8
     pixel[:] = 2  # none is inside
-    assert looks.first_pick(found, frame, edges) in (1, 2)
+    assert picks.first_pick(found, frame, edges) in (1, 2)
 
 
 def test_a_stray_return_over_the_road_is_no_thing():
@@ -97,7 +97,7 @@ def test_a_stray_return_over_the_road_is_no_thing():
     edges[[1, 3]] = True
     found = SimpleNamespace(point=np.arange(n), frame=np.zeros(n, int), camera=np.zeros(n, int), pixel=pixel)
     # Without the outermost the post's points are 0.01 to 0.20 m to the left: its middle is at 0.105.
-    assert looks.first_pick(found, frame, edges) in (13, 14)
+    assert picks.first_pick(found, frame, edges) in (13, 14)
 
 
 def test_points_take_the_colour_of_their_superpixel_in_the_first_image_that_shows_them(frame, pairs):

@@ -131,19 +131,6 @@ def test_maps_lie_under_the_images_own_paths(tmp_path, stages):
     assert maps.shrunk(np.zeros((1200, 1920, 3), np.uint8)).shape == (400, 640, 3)
 
 
-def test_maps_of_several_sizes_are_brought_to_the_largest(tmp_path):
-    """Of three equally large images: a map of 1 x 2 cells with the columns 0 and 4 becomes one of 1 x 4: 0, 1, 3, 4 by hand."""
-    dataset, source, out = Wall(tmp_path), tmp_path / "source", tmp_path / "out"
-    source.mkdir()
-    for name in ("pinhole", "opencv"):
-        np.save(source / f"{name}.npy", np.full((1, 1, 4), 7, np.float16))
-    np.save(source / "fisheye.npy", np.array([[[0, 4]]], np.float16))
-    assert maps.even([dataset[0]], source, out, tmp_path) == out
-    assert np.load(out / "fisheye.npy").tolist() == [[[0, 1, 3, 4]]] and np.load(out / "opencv.npy").min() == 7
-    np.save(source / "fisheye.npy", np.zeros((1, 1, 4), np.float16))
-    assert maps.even([dataset[0]], source, out, tmp_path) == source
-
-
 def test_neighbours_over_a_jump_in_depth_should_be_parted():
     """Three points in a row at 1, 1 and 2 m, at columns 2, 3 and 5: the third's neighbour is the second, over a jump; the first two are
     each other's. A cut at column 4 parts the jump alone, a cut at column 3 the other two alone."""

@@ -14,7 +14,7 @@ from xkd import sweep
 from xkd.check import check
 from xkd.datasets import kinds, reader
 from xkd.datasets.frame import facts
-from xkd.errors import XkdError
+from xkd.errors import XkdError, of_disk
 from xkd.feature_cache import mib
 from xkd.files import atomic
 from xkd.findings import report
@@ -87,6 +87,9 @@ def main(arguments=None):
             print(out)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"xkd: {of_disk(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -19,7 +19,17 @@ LONGEST = 100.0
 
 def numbers(value):
     """Nested lists, or a text of numbers as calibration files have them -> float64 array, of no elements where they are none."""
-    return numeric(value.replace(",", " ").split() if isinstance(value, str) else value)
+    try:
+        return numeric(_read(value.replace(",", " ").split() if isinstance(value, str) else value))
+    except ValueError:
+        return np.empty(0)
+
+
+def _read(value):
+    """The same nested lists with numbers in place of texts: YAML takes 1e-5 for a text. Errors: ValueError."""
+    if isinstance(value, list):
+        return [_read(part) for part in value]
+    return float(value) if isinstance(value, str) else value
 
 
 def intrinsics(where, section):

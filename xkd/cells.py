@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xkd import metrics
+from xkd.arrays import read_npy, read_npz
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.palette import BASELINE
@@ -128,8 +129,8 @@ def examples(cells, fraction, seed, inits, count=2):
         path = cells.folder / "finetune" / f"{fraction:g}-{init}-{seed}" / "predictions.npz"
         if not path.is_file():
             raise XkdError(f"{path}: no such file.")
-        with np.load(path) as arrays:
-            stored[init] = {int(i): arrays[f"pred_{i}"].astype(np.int64) for i in arrays["frame"][:count]}
+        frames = read_npz(path, "frame")[:count]
+        stored[init] = {int(i): read_npz(path, f"pred_{i}").astype(np.int64) for i in frames}
     prepared = Prepared(cells.folder / "prepared", cells.split)
     result = []
     for i in stored[inits[0]]:
@@ -150,7 +151,7 @@ def _confusion(folder, cell, classes):
     path = folder / "confusion.npy"
     if not path.is_file():
         raise XkdError(f"{path}: no such file.")
-    counts = np.load(path)
+    counts = read_npy(path)
     if counts.shape != (len(cell["streets"]), classes, classes):
         raise XkdError(f"{path}: {counts.shape} is not ({len(cell['streets'])} streets, {classes}, {classes} classes).")
     score = metrics.miou(counts.sum(0))

@@ -3,18 +3,24 @@
 Formats: "The PCD (Point Cloud Data) file format" 0.7 of PCL; LAS 1.4 of ASPRS, tables 3, 4 and 7 to 17.
 """
 
+import math
 import struct
 from contextlib import contextmanager
 
 from xkd.errors import XkdError, why
 
 PCD_HEADER = ("VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "POINTS")
+PCD_VERSIONS = (b"0.7", b".7")
+PCD_SIZES = {b"F": (4, 8), b"U": (1, 2, 4, 8), b"I": (1, 2, 4, 8)}
+"""Bytes of a field of each type."""
 MOST_NUMBERS = 10_000
 """Of one point in a PCD file; descriptors of a point's neighbourhood have hundreds."""
 LZF = 88
 """Times that LZF can make data smaller: its longest reference is 264 bytes in 3."""
 LAS_RECORDS = (20, 28, 26, 34, 57, 63, 30, 36, 38, 59, 67)
 """Bytes of a point by its format, 0 to 10."""
+LAS_HEADERS = (227, 227, 227, 235, 375)
+"""Bytes at least of a header of version 1.0 to 1.4."""
 LAZ = 1000
 """Times that LASzip can make points smaller; as a rule it is ten."""
 
@@ -59,17 +65,38 @@ def pcd_header(path, data):
     for name in PCD_HEADER:
         if not about.get(name):
             raise XkdError(f"{path}: is no whole PCD file; its header has no line {name}.")
+    if about["VERSION"][0] not in PCD_VERSIONS:
+        raise XkdError(f"{path}: its header says VERSION {_said(about['VERSION'])}; 0.7 can be read.")
+    viewpoint = _numbers(path, about, "VIEWPOINT", float) if about.get("VIEWPOINT") else [0.0] * 7
+    if len(viewpoint) != 7 or not all(map(math.isfinite, viewpoint)):
+        raise XkdError(f"{path}: its header says VIEWPOINT {_said(about['VIEWPOINT'])}, which are not seven numbers.")
+    points, width, height = (_numbers(path, about, name)[0] for name in ("POINTS", "WIDTH", "HEIGHT"))
+    sizes, counts = (_numbers(path, about, name) for name in ("SIZE", "COUNT"))
+    size = record(path, about["FIELDS"], sizes, about["TYPE"], counts)
     with readable(path, "PCD"):
-        points, width, height = (int(about[name][0]) for name in ("POINTS", "WIDTH", "HEIGHT"))
-        size = record(path, *(about[name] for name in ("FIELDS", "SIZE", "TYPE", "COUNT")))
         counted(path, points, pcd_points(path, b" ".join(about["DATA"]), data[end + 1 :], size))
-    if width * height != points:
+    if width * height != points or width < 0:
         raise XkdError(f"{path}: its header says {points} points and {width} x {height} of width and height.")
     return points
 
 
+def _said(words):
+    """The words of a header's line as they stand there, the first of them."""
+    return repr(b" ".join(words)[:60].decode("latin"))
+
+
+def _numbers(path, about, name, kind=int):
+    """The numbers of a line of a PCD header. Errors: a word that is none."""
+    try:
+        return [kind(word) for word in about[name]]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise XkdError(f"{path}: its header says {name} {_said(about[name])}, which are not {what}.") from None
+
+
 def record(path, names, sizes, types, counts):
-    """Bytes of one point by the lines of a PCD header. Errors: lines of other lengths, a name twice, numbers that cannot be meant."""
+    """Bytes of one point by a PCD header: names and types as they stand there, sizes and counts as numbers. Errors: lists of other
+    lengths, a name twice, numbers and types that cannot be meant."""
     if len({len(words) for words in (names, sizes, types, counts)}) > 1:
         lengths = ", ".join(str(len(words)) for words in (names, sizes, types, counts))
         raise XkdError(
@@ -79,11 +106,14 @@ def record(path, names, sizes, types, counts):
     for name in named:
         if named.count(name) > 1:
             raise XkdError(f"{path}: its header has the field {name.decode('latin')} twice.")
-    sizes, counts = [int(size) for size in sizes], [int(count) for count in counts]
-    if not set(sizes) <= {1, 2, 4, 8} or min(counts) < 1 or sum(counts) > MOST_NUMBERS:
-        raise XkdError(
-            f"{path}: its header says sizes {sizes} and counts {counts}, which are none of a point's fields."
-        )
+    for name, size, kind in zip(names, sizes, types, strict=True):
+        if size not in PCD_SIZES.get(kind, ()):
+            raise XkdError(
+                f"{path}: its header says that the field {name.decode('latin')} is of TYPE {_said([kind])} and SIZE {size}; F of 4 or 8 "
+                "bytes, and U and I of 1, 2, 4 or 8 can be read."
+            )
+    if min(counts) < 1 or sum(counts) > MOST_NUMBERS:
+        raise XkdError(f"{path}: its header says counts {counts}, which are none of a point's fields.")
     return sum(size * count for size, count in zip(sizes, counts, strict=True))
 
 
@@ -108,10 +138,15 @@ def pcd_points(path, form, body, size):
 
 
 def las_header(path, data):
-    """Errors: a header that says more than there is, or points shorter than their format."""
+    """Errors: a version that is none, a header that says more than there is, points shorter than their format, or packed where nothing says
+    how, a scale or offset that gives no coordinate."""
     if not data.startswith(b"LASF") or len(data) < 227:
         raise XkdError(f"{path}: cannot be read as a LAS file, its {len(data)} bytes do not begin with a header.")
-    (size, start, extras, form, length, count), minor = struct.unpack_from("<HIIBHI", data, 94), data[25]
+    (size, start, extras, form, length, count), (major, minor) = struct.unpack_from("<HIIBHI", data, 94), data[24:26]
+    if major != 1 or minor >= len(LAS_HEADERS):
+        raise XkdError(
+            f"{path}: cannot be read as a LAS file: its header says version {major}.{minor}; 1.0 to 1.4 can be read."
+        )
     if minor >= 4 and len(data) >= 375:
         (count,) = struct.unpack_from("<Q", data, 247)
     packed, form = form >= 128, form & 63
@@ -119,10 +154,20 @@ def las_header(path, data):
         raise XkdError(
             f"{path}: cannot be read as a LAS file: its header says points of format {form} in {length} bytes, which no LAS file has."
         )
-    if not 227 <= size <= start <= len(data) or extras * 54 > start - size:
+    if not LAS_HEADERS[minor] <= size <= start <= len(data) or extras * 54 > start - size:
         raise XkdError(
             f"{path}: cannot be read as a LAS file: its header says {size} bytes of header, {extras} records after it and points from "
             f"byte {start} on, and there are {len(data)}, so it is damaged or cut short."
+        )
+    if packed != (b"laszip encoded" in data[size:start]):
+        what = ("packed", "none says how") if packed else ("not packed", "one says how they are")
+        raise XkdError(
+            f"{path}: cannot be read as a LAS file: its header says that its points are {what[0]}, and of the records after it {what[1]}."
+        )
+    scales, offsets = struct.unpack_from("<3d", data, 131), struct.unpack_from("<3d", data, 155)
+    if not all(scale and math.isfinite(scale) for scale in scales) or not all(map(math.isfinite, offsets)):
+        raise XkdError(
+            f"{path}: cannot be read as a LAS file: its header says scales {scales} and offsets {offsets}, which give no coordinates."
         )
     most = (len(data) - start) * (LAZ if packed else 1) / length
     if count > most:

@@ -1,6 +1,7 @@
 """Stage 3: the student learns to predict frozen image features from the scan alone. No label is read."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from xkd import companion, native, params
 from xkd import student as students
 from xkd.augment import augment, crop
 from xkd.errors import XkdError
+from xkd.feature_cache import verify
 from xkd.files import digest, write_json
 from xkd.native import NormReLU
 from xkd.objectives import objective
@@ -124,9 +126,11 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
     the teacher (`xkd.retrieval`), the JSON file `metrics`. Returns the losses, one a step.
 
     data, student, settings: the sections data, student, distill of params.yaml; prepared, teacher: folders of stages 1 and 2.
-    The tuning streets take no part, but that the student is then looked at on them.
+    The tuning streets take no part, but that the student is then looked at on them. Errors: features that are not those that stage 2 wrote.
     """
     objective(settings["objective"])
+    for name in (data["train"], *data["unlabelled"]):
+        verify(Path(teacher) / name)
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
         both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")

@@ -43,7 +43,10 @@ OWN = ("source", "seed", "pairs_per_frame", "reach", "mini")
 """Keys of `params.teacher` that are this stage's and not an opened teacher's."""
 SOURCE = {"transformers": "model", "features": "root", "resnet": "path"}
 """What a teacher calls the folder or file that it is opened from; a hub id instead is given as `model` itself."""
-CODE = ("extract.py", "feature_cache.py", "geometry.py", "mini.py", "pool.py", "views.py", "datasets/frame.py")
+CODE = (
+    *("extract.py", "feature_cache.py", "geometry.py", "kernels.py", "mini.py", "pool.py", "transforms.py", "views.py"),
+    "datasets/frame.py",
+)
 """The modules whose change makes a half-done extraction worthless, beside the teachers and the reader."""
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 import xkd
+from xkd.arrays import map_npy
 from xkd.errors import XkdError
 from xkd.files import digest, read_json, write_json
+from xkd.progress import note
 
 EVERY = 10.0
 """Seconds between two records of what is done."""
@@ -30,7 +32,9 @@ class Unfinished:
         self.folder, self.maps = xkd.ROOT / "out" / "resume" / key, {}
         self.record = self.folder / "done.json"
         there = [path.stat().st_size for path in self.paths() if path.is_file()]
-        self.begun = self.record.exists() and len(there) == len(shapes)
+        # Maps that were cut short since are begun anew.
+        whole = [size > 2 * rows * channels for size, (rows, channels) in zip(there, shapes.values(), strict=False)]
+        self.begun = self.record.exists() and len(there) == len(shapes) and all(whole)
         self.done = read_json(self.record) if self.begun else 0
         self.size = sum(2 * rows * channels for rows, channels in shapes.values())
         self.missing = max(0, self.size - sum(there))
@@ -45,7 +49,7 @@ class Unfinished:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path, (name, shape) in zip(self.paths(), self.shapes.items(), strict=True):
             if self.begun:
-                self.maps[name] = np.load(path, mmap_mode="r+")
+                self.maps[name] = map_npy(path, "r+")
                 continue
             self.record.unlink(missing_ok=True)
             self.maps[name] = open_memmap(path, "w+", np.float16, shape)
@@ -113,18 +117,19 @@ def _standing(path):
 
 def tell(line, label="teacher-size"):
     """One line to stderr and, as an executed notebook's output may not hold it (`xkd.progress`), to out/log."""
-    log = xkd.ROOT / "out" / "log" / f"{label}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as lines:
-        lines.write(line + "\n")
+    note(label, line)
     if "ipykernel" not in sys.modules:
         print(line, file=sys.stderr, flush=True)
 
 
 def verify(folder):
-    """Reads a split of out/teacher whole -> its facts (features.json). Errors: bytes that are not those that were written."""
+    """Reads a split of out/teacher whole -> its facts (features.json). Errors: none there, bytes that are not those that were written."""
     about = read_json(folder / "features.json")
+    if not isinstance(about, dict):
+        raise XkdError(f"{folder / 'features.json'}: holds no facts of features but {str(about)[:60]!r}.")
     files = sorted(path for path in folder.iterdir() if path.name != "features.json")
+    for path in files:
+        map_npy(path)
     found = digest(*files, {name: value for name, value in about.items() if name != "digest"})
     if found != about.get("digest"):
         told = str(about.get("digest"))

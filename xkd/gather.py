@@ -9,9 +9,11 @@ import torch
 
 import xkd
 from xkd import machine, params
+from xkd.arrays import map_npy
 from xkd.errors import XkdError
 from xkd.extract import Remembered, feature_maps, stage_teacher
-from xkd.files import atomic, digest, read_json, write_json
+from xkd.feature_cache import verify
+from xkd.files import atomic, digest, write_json
 from xkd.gathered import FIELDS
 from xkd.parallel import device
 from xkd.pool import sample
@@ -38,8 +40,8 @@ def gather(teacher, data, prepared, features, settings, out, validation=False):
 def reduction(features, channels, whiten):
     """(mean (C,), matrix (C, D)) float32: (features - mean) @ matrix has the D strongest directions of standardised features, each
     divided by the root of its eigenvalue plus `whiten`. `features`: a split of out/teacher; D: `channels`, or C where that is less."""
-    about = read_json(features / "features.json")
-    values, vectors = np.linalg.eigh(np.load(features / "correlation.npy"))
+    about = verify(features)
+    values, vectors = np.linalg.eigh(map_npy(features / "correlation.npy"))
     values, vectors = values[::-1][:channels], vectors[:, ::-1][:, :channels]
     # An eigenvector's sign is the machine's; its largest part is taken to be positive.
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])

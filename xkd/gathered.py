@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xkd.arrays import map_bare, map_npy
 from xkd.files import read_json
 from xkd.fusion import facts_of
 
@@ -32,10 +33,10 @@ class Gathered:
         self.path = Path(path) / split
         about = read_json(self.path / "views.json")
         self.channels, self.digest = about["channels"], about["digest"]
-        self._offsets = np.load(self.path / "offsets.npy")
+        self._offsets = np.array(map_npy(self.path / "offsets.npy"))
         total = int(self._offsets[-1])
         shapes = {"values": (np.float16, (total, self.channels))} | {n: (k, (total,)) for n, k in FIELDS.items()}
-        self._maps = {n: np.memmap(self.path / f"{n}.bin", k, "r", shape=s) for n, (k, s) in shapes.items() if total}
+        self._maps = {name: map_bare(self.path / f"{name}.bin", *about) for name, about in shapes.items() if total}
 
     def views(self, i, reach=None, dark=()):
         """Frame i's views: point (P,) int64, values (P, D) float32, facts (P, 4) float32. reach: at most so many frames away (all of

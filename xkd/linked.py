@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xkd import geometry, looks, shades
+from xkd import geometry, looks, picks, shades
 from xkd.alignment import image_edges, motion, range_edges
 from xkd.errors import XkdError
 from xkd.files import atomic
@@ -47,7 +47,7 @@ class Together:
         self.kept, self.words, self.views = {}, {}, {}
         for i, frame in self.frames.items():
             asked = point if frame is self.centre else None
-            self.kept[i], self.words[i] = looks.thin(looks.overlap(frame, self.pairs[i]) > 0, most, asked)
+            self.kept[i], self.words[i] = picks.thin(picks.overlap(frame, self.pairs[i]) > 0, most, asked)
             self.views[i] = views(self, i, only=self.kept[i])
 
     def __getitem__(self, i):
@@ -86,11 +86,11 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
     that are kept, those in images first; superpixels: of an image, 0 for none; point of the frame, or pixel (camera, row, column): what is
     picked first. Errors: a frame none of whose points falls into any of its images, a point or pixel that the frame has not.
     """
-    pick = looks.picked(dataset[index], point, pixel)
+    pick = picks.picked(dataset[index], point, pixel)
     together = Together(dataset, index, reach, most, point)
     centre, frames = together.centre, list(together.frames.values())
     if pick["point"] is None and pick["camera"] is None:
-        pick["point"] = looks.first_pick(together.views[centre.index], centre, range_edges(centre.points))
+        pick["point"] = picks.first_pick(together.views[centre.index], centre, range_edges(centre.points))
     networks, features, cells = shades.features(together, teacher, students)
     with ThreadPoolExecutor(cores()) as workers:
         ids = {
@@ -123,7 +123,7 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
         for i, frame in together.frames.items()
     ]
     place, kept, pairs = frames.index(centre), together.kept[centre.index], together.pairs[centre.index]
-    places = looks.places(centre, pairs, dataset.classes, kept) | {"the first pick": pick["point"]}
+    places = picks.places(centre, pairs, dataset.classes, kept) | {"the first pick": pick["point"]}
     rows = {name: int(np.searchsorted(kept, one)) for name, one in places.items() if one is not None}
     pick["point"] = rows.get("the first pick")
     return {

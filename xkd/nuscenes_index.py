@@ -133,6 +133,7 @@ def found_rows(tables, frames, mounts, known):
             raise XkdError(
                 f"{path}: row {row['token']}: is_key_frame is {row['is_key_frame']!r}, and not true or false."
             )
+        typed(path, row, "sample_token", "calibrated_sensor_token", "ego_pose_token")
         own = row["is_key_frame"] and row["sample_token"] in frame
         if own:
             asked.add(row["calibrated_sensor_token"])
@@ -141,8 +142,12 @@ def found_rows(tables, frames, mounts, known):
             used.add(row["ego_pose_token"])
         return keep
 
+    def known_pose(row):
+        typed(tables / "ego_pose.json", row, "token")
+        return row["token"] in used
+
     data = table(tables, "sample_data", columns, keep=key, optional=["height", "width"])
-    poses = table(tables, "ego_pose", ["token", "translation", "rotation"], keep=lambda row: row["token"] in used)
+    poses = table(tables, "ego_pose", ["token", "translation", "rotation"], keep=known_pose)
     there(tables, "calibrated_sensor", known, asked, "sample_data")
     there(tables, "ego_pose", poses.token, used, "sample_data")
     own = pd.DataFrame({"calibrated_sensor_token": mounts.token, "mount": np.arange(len(mounts))})
@@ -183,20 +188,28 @@ def table(folder, name, columns, keep=None, optional=()):
         kept = [tuple(map(row.get, (*columns, *optional))) for row in rows(path) if keep is None or keep(row)]
     except KeyError as error:
         raise XkdError(f"{path}: a row has no field {error}.") from None
-    except (AttributeError, TypeError) as error:
-        raise XkdError(f"{path}: has a row that is none of this table ({error}).") from None
     frame = pd.DataFrame(kept, columns=[*columns, *optional], dtype=object)
     for field in columns:
         if frame[field].isna().any():
             raise XkdError(f"{path}: a row has no field {field!r}.")
-        kind = KINDS.get(field, str if field.endswith("token") else object)
-        wrong = [value for value in frame[field] if type(value) is not kind] if kind is not object else []
-        if wrong:
-            raise XkdError(f"{path}: has a row whose {field} is {wrong[0]!r}, and not of the type {kind.__name__}.")
+        if (kind := _kind(field)) is not object and (wrong := [v for v in frame[field] if type(v) is not kind]):
+            typed(path, {field: wrong[0]}, field)
     own = columns[0]
     if own.endswith("token") and frame[own].duplicated().any():
         raise XkdError(f"{path}: has two rows whose {own} is {frame[own][frame[own].duplicated()].iloc[0]}.")
     return frame
+
+
+def _kind(field):
+    return KINDS.get(field, str if field.endswith("token") else object)
+
+
+def typed(path, row, *fields):
+    """Errors: a field of a row whose value is of another type than `KINDS` says, and not what other tables can refer to."""
+    for field in fields:
+        if type(row[field]) is not _kind(field):
+            said = f"{row[field]!r}, and not of the type {_kind(field).__name__}"
+            raise XkdError(f"{path}: has a row whose {field} is {said}.")
 
 
 def rows(path, chunk=1 << 16, longest=1 << 26):
@@ -213,6 +226,9 @@ def rows(path, chunk=1 << 16, longest=1 << 26):
             except (ValueError, RecursionError):
                 # The last brace is one inside a row; with the next piece it will be another.
                 continue
+            if set(map(type, found)) - {dict}:
+                wrong = next(row for row in found if type(row) is not dict)
+                raise XkdError(f"{path}: has the row {str(wrong)[:60]!r}, which is no object of fields.")
             yield from found
             if found:
                 text, before = text[end:], ","

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xkd.arrays import map_bare, map_npy
 from xkd.errors import XkdError
 from xkd.files import read_json
 
@@ -27,12 +28,9 @@ class FramePairs:
 
 
 def _array(path):
-    try:
-        return np.load(path, mmap_mode="r")
-    except FileNotFoundError:
-        raise XkdError(f"{path}: no such file; run the prepare and teacher stages first.") from None
-    except ValueError as error:
-        raise XkdError(f"{path}: cannot be read as an array ({error}).") from None
+    if not path.exists():
+        raise XkdError(f"{path}: no such file; run the prepare and teacher stages first.")
+    return map_npy(path)
 
 
 class Prepared:
@@ -53,8 +51,8 @@ class Prepared:
         self.scenes = [frame["scene"] for frame in self.frames]
         self._maps = {name: _array(self.path / f"{name}.npy") for name in ARRAYS + PAIRED * self.paired}
         if self.paired:
-            self._segments = np.memmap(self.path / "segments.bin", np.uint8, "r")
             self._segment_offsets = _array(self.path / "segment_offsets.npy")
+            self._segments = map_bare(self.path / "segments.bin", np.uint8, (int(self._segment_offsets[-1]),))
             # A frame may lack a camera that others have.
             self._first_image = np.cumsum([0] + [frame["images"] for frame in self.frames])
 
@@ -115,6 +113,12 @@ class TeacherFeatures:
         self.mean, self.scale = np.array(scale["mean"], np.float32), 1 / np.array(scale["std"], np.float32)
         names = ("point", "superpixel", "features", "offsets", "superpixel_features", "superpixel_offsets")
         self._maps = {name: _array(self.path / f"{name}.npy") for name in names}
+        for name, offsets in (("features", "offsets"), ("superpixel_features", "superpixel_offsets")):
+            found, expected = self._maps[name].shape, (int(self._maps[offsets][-1]), self.dim)
+            if found != expected:
+                raise XkdError(
+                    f"{self.path / name}.npy: is of shape {found}, and {offsets}.npy and features.json say {expected}."
+                )
 
     def whitening(self, shrinkage):
         """(C, C) float32 by which standardised features (P, C) are multiplied to be whitened.

@@ -11,7 +11,7 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 from torch.nn.functional import adaptive_avg_pool2d
 
-from xkd import looks
+from xkd import picks
 from xkd.extract import over_views
 from xkd.palette import IGNORED, NAMED
 from xkd.stage_plots import components
@@ -104,7 +104,7 @@ def colourings(dataset, together, networks, features, segments=None):
     segments: {frame: [(H, W) ids of superpixels, one a camera]}, None: there are none."""
     kept = together.kept
     distance = {i: np.linalg.norm(frame.points[kept[i]], axis=1) for i, frame in together.frames.items()}
-    seen = {i: looks.overlap(frame, together.pairs[i])[kept[i]] for i, frame in together.frames.items()}
+    seen = {i: picks.overlap(frame, together.pairs[i])[kept[i]] for i, frame in together.frames.items()}
     numbers = {
         "distance": {i: np.round(254 * np.minimum(far / FAR, 1)).astype(np.uint8) for i, far in distance.items()}
     }
@@ -122,7 +122,7 @@ def colourings(dataset, together, networks, features, segments=None):
     rgb = [(name, [int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for name, colour in SHARED.items()]
     meanings["cameras in common"] = named(rgb, "no camera")
     images = {
-        i: looks.image_colours(f, together.pairs[i], together.images[i])[kept[i]] for i, f in together.frames.items()
+        i: picks.image_colours(f, together.pairs[i], together.images[i])[kept[i]] for i, f in together.frames.items()
     }
     numbers["image colour"], meanings["image colour"] = quantised(
         images, {i: seen[i] > 0 for i in seen}, "grey: in no image"

@@ -6,6 +6,7 @@ import torch
 import xkd
 from xkd import finetune, fused, mixed, native, probe, self_training, unlabelled
 from xkd import student as students
+from xkd.arrays import read_npy
 from xkd.errors import XkdError
 from xkd.files import atomic, digest, read_json
 from xkd.mixed import Source
@@ -158,7 +159,7 @@ def harden(soft, out):
     """Predictions as `unlabelled.predict` leaves them -> the same with 1 for the likeliest class and 0 for all others."""
     with atomic(out, folder=True) as folder:
         for file in soft.glob("*.npy"):
-            said = np.load(file)
+            said = read_npy(file)
             known = np.flatnonzero(said.max(1) > 0)
             hard = np.zeros_like(said)
             hard[known, said[known].argmax(1)] = 1

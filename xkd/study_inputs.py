@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import xkd
+from xkd.arrays import map_bare, map_npy
 from xkd.extract import extract
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gather import gather, opened
@@ -109,7 +110,7 @@ def another(params, variant, own, folder):
 def shuffled(features, out, seed):
     """A split of out/teacher in which every frame has the features of another one, drawn with `seed`: pairs that say nothing."""
     about = {name: value for name, value in read_json(features / "features.json").items() if name != "digest"}
-    arrays = {file.stem: np.load(file, "r") for file in features.glob("*.npy")}
+    arrays = {file.stem: map_npy(file) for file in features.glob("*.npy")}
     with atomic(out, folder=True) as folder:
         for offsets, values in (("offsets", "features"), ("superpixel_offsets", "superpixel_features")):
             starts, ends = arrays[offsets][:-1], arrays[offsets][1:]
@@ -135,11 +136,10 @@ def derangement(count, seed):
 def fewer(views, kind, out):
     """A copy of a split of out/views with those views alone that are `own` (in the sweep's own images), of one `camera` (the first), or
     `none`."""
-    about, offsets = read_json(views / "views.json"), np.load(views / "offsets.npy")
-    parts = {
-        name: np.fromfile(views / f"{name}.bin", dtype) for name, dtype in (FIELDS | {"values": np.float16}).items()
-    }
-    parts["values"] = parts["values"].reshape(-1, about["channels"])
+    about, offsets = read_json(views / "views.json"), map_npy(views / "offsets.npy")
+    total = int(offsets[-1])
+    parts = {name: map_bare(views / f"{name}.bin", dtype, (total,)) for name, dtype in FIELDS.items()}
+    parts["values"] = map_bare(views / "values.bin", np.float16, (total, about["channels"]))
     kept = {"own": parts["step"] == 0, "camera": parts["camera"] == 0, "none": np.zeros(int(offsets[-1]), bool)}[kind]
     frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     with atomic(out, folder=True) as folder:

@@ -11,6 +11,7 @@ from numpy.lib.format import open_memmap
 import xkd
 from xkd import finetune, fused, mixed, native
 from xkd import student as students
+from xkd.arrays import map_npy
 from xkd.files import atomic, digest
 from xkd.gathered import Gathered
 from xkd.mixed import Draw, Source
@@ -121,7 +122,7 @@ def _student(place, frames, predictions, init, student, settings, sections, lr, 
     resume = student_state(place, frames, predictions, init, student, settings, sections, lr, seed)
     network, settings, labelled, parts = begin(place, frames, init, student, settings, sections, lr, seed)
     files = [predictions / f"{name}.npy" for name, _ in parts]
-    taught = [Source(place.split(name), None, np.load(file, "r")) for (name, _), file in zip(parts, files, strict=True)]
+    taught = [Source(place.split(name), None, map_npy(file)) for (name, _), file in zip(parts, files, strict=True)]
     draws = [labelled, Draw(taught, everything(parts))]
     own = settings | {"batch": len(share(list(range(settings["batch"]))))}
 

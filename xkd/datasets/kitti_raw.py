@@ -10,24 +10,20 @@ KITTI raw has no splits: every drive is of `train`. SemanticKITTI labels some of
 
 import fnmatch
 import math
-import re
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
 from xkd.errors import XkdError
 from xkd.files import read_text
-from xkd.geometry import check_rotations, invert, rigid
+from xkd.geometry import invert, rigid
+from xkd.kitti_files import entries, mercator, moment, motion, numbered, projection, read_times, rotation
 from xkd.motion import Motion
 from xkd.tables import floats
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 COLOUR = CAMERAS[2:]
-EARTH = 6_378_137.0
-"""Metres: the radius that the development kit projects with."""
-TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?")
 
 
 class KittiRaw(Dataset):
@@ -173,94 +169,6 @@ class Drive:
         if abs(packet[0]) >= 90 or abs(packet[1]) > 180:
             raise XkdError(f"{path}: latitude {packet[0]:g} and longitude {packet[1]:g} are nowhere.")
         return packet
-
-
-def moment(time):
-    """Microseconds since 1970 as `timestamps.txt` has them."""
-    return str(np.datetime64(int(time), "us"))
-
-
-def mercator(packet, scale):
-    """A packet -> (4, 4), the IMU in metres east and north on Mercator's map at `scale`, and up: the development kit's
-    `convertOxtsToPose.m`, whose orientation is yaw about z, then pitch about y, then roll about x."""
-    latitude, longitude, altitude, roll, pitch, yaw = packet[:6]
-    east = scale * EARTH * math.radians(longitude)
-    north = scale * EARTH * math.log(math.tan(math.radians(90 + latitude) / 2))
-    return rigid(Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix(), [east, north, altitude])
-
-
-def projection(lines, name, path, T_cam0_lidar):
-    """K (3, 3), size (H, W) and T_rig_cam (4, 4) of one camera in `calib_cam_to_cam.txt`: the development kit's P_rect R_rect_00 (R | T).
-
-    P_rect = K (I | t): the optical centre is off camera 0's by t, which belongs into the extrinsics."""
-    number = name.removeprefix("image_")
-    P = matrix(lines, f"P_rect_{number}", (3, 4), path)
-    width, height = matrix(lines, f"S_rect_{number}", (2,), path)
-    if not (P[0, 0] > 0 < P[1, 1] and 0 < P[0, 2] < width and 0 < P[1, 2] < height and P[2, :3].tolist() == [0, 0, 1]):
-        raise XkdError(
-            f"{path}: P_rect_{number} has focal lengths {P[0, 0]:g}, {P[1, 1]:g} and its centre at column {P[0, 2]:g}, row "
-            f"{P[1, 2]:g}, which is no calibration of images of {width:g} x {height:g}."
-        )
-    T_cam_cam0 = rigid(np.eye(3), np.linalg.solve(P[:, :3], P[:, 3]))
-    return P[:, :3], (int(height), int(width)), invert(T_cam_cam0 @ T_cam0_lidar)
-
-
-def motion(path):
-    """(4, 4) of a calibration file with the lines R and T."""
-    lines = entries(path)
-    return rigid(rotation(lines, "R", path), matrix(lines, "T", (3,), path))
-
-
-def rotation(lines, name, path):
-    """(3, 3) of one line. Errors: no rotation."""
-    R = matrix(lines, name, (3, 3), path)
-    check_rotations(R[None], lambda _: f"{path}: line {name}")
-    return R
-
-
-def matrix(lines, name, shape, path):
-    """The numbers of one line in this shape. Errors: no such line, another count, something else than finite numbers."""
-    if name not in lines:
-        raise XkdError(f"{path}: has no line {name}.")
-    return floats(lines[name], math.prod(shape), path, f"line {name}").reshape(shape)
-
-
-def entries(path):
-    """{name: text} of a calibration file: lines such as `R: ` and numbers."""
-    lines = [line.partition(":") for line in read_text(path).splitlines()]
-    return {name.strip(): values for name, _, values in lines}
-
-
-def read_times(path, numbers):
-    """(len(numbers),) int64 microseconds since 1970 of these files' lines, the clock being taken for UTC. Lines of files that were lost
-    are empty. Errors: no time in a file's line, a time before that of the file before."""
-    lines = [line.strip() for line in read_text(path).split("\n")]
-    try:
-        for k, line in enumerate(lines, 1):
-            if line and TIME.fullmatch(line) is None:
-                raise ValueError(f"{line!r} in line {k} is no time")
-        times = np.array(lines, "datetime64[ns]")
-    except ValueError as error:
-        raise XkdError(f"{path}: {error}.") from None
-    rows = [int(number) for number in numbers]
-    for row in rows:
-        if row >= len(times) or np.isnat(times[row]):
-            raise XkdError(f"{path}: has no time in line {row + 1}, which is that of number {row:010d}.")
-    times = (times[rows].astype(np.int64) + 500) // 1000
-    back = np.flatnonzero(np.diff(times) < 0)
-    if len(back):
-        row = rows[back[0] + 1]
-        raise XkdError(f"{path}: {lines[row]} in line {row + 1} is earlier than the time before it.")
-    return times
-
-
-def numbered(folder, ending):
-    """The names, without ending, of the numbered files of a folder, in their order. Errors: a name that is no number."""
-    names = sorted(path.stem for path in folder.glob(f"*.{ending}"))
-    for name in names:
-        if not name.isdecimal():
-            raise XkdError(f"{folder / name}.{ending}: is no file's name, which is a number.")
-    return names
 
 
 def listed(words):

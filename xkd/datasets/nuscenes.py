@@ -29,7 +29,7 @@ LARGEST = 1 << 16
 """Pixels along a side of an image."""
 LARGE = 1 << 26
 """Bytes of a table from which on the index is kept: small ones are read as fast."""
-MADE_BY = ("columns", "files", "geometry", "json_scan", "nuscenes_index", "nuscenes_scan")
+MADE_BY = ("columns", "files", "json_scan", "nuscenes_index", "nuscenes_scan", "transforms")
 """Modules of xkd that what is kept depends on, besides this one, the facts and how they are read."""
 
 

@@ -148,7 +148,7 @@ class Track:
         self.times = numeric(times)
         """(rows,) float64 seconds."""
         path = folder / "timestamps.json"
-        if self.times.ndim != 1 or not isinstance(times, list) or not np.isfinite(self.times).all():
+        if not isinstance(times, list) or self.times.shape != (len(times),) or not np.isfinite(self.times).all():
             raise XkdError(f"{path}: is not a list of finite numbers of seconds.")
         if not isinstance(self._poses, list):
             raise XkdError(f"{folder / 'poses.json'}: is not a list of poses.")

@@ -58,9 +58,7 @@ def run(name, data, features, teacher, given, path):
     profiles.copy(dest, profiles.overlaid(f"real-{name}"))
     root, masks = samples.place(name, data, dest / "data")
     dataset = samples.opened(name, root)
-    if source is not None:
-        source = maps.even(dataset, source, dest / "data" / "maps", root)
-    else:
+    if source is None:
         source = dest / "data" / "maps"
         count = maps.write(dataset, teacher, source, root)
         print(f"xkd: {count} images seen by the embedded teacher", flush=True)

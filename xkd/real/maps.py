@@ -1,9 +1,8 @@
-"""Feature maps of real images: made by the embedded teacher, which never saw one, where nobody computed any; else brought to one size."""
+"""Feature maps of real images: the folder that they are in, or made by the embedded teacher, which never saw one, where there is none."""
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.nn.functional import interpolate
 
 import xkd
 from xkd.errors import XkdError
@@ -61,27 +60,6 @@ def write(frames, teacher, out, root):
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, network.dense([camera], [shrunk(camera.image())])[0].half().numpy())
     return len(cameras)
-
-
-def even(frames, source, out, root):
-    """The folder of the maps that a run reads: `source`, or, where equally large images have maps of several sizes, which the teacher stage
-    cannot stack, `out`, with all of them as large as the largest: bilinear between the cells' centres, as a stage samples them anyway."""
-    teacher = open_teacher({"name": "features", "root": str(source)})
-    cameras = [camera for frame in frames for camera in frame.cameras]
-    found = {camera.path: np.load(teacher.find(camera.path), mmap_mode="r") for camera in cameras}
-    sizes = {}
-    for camera in cameras:
-        sizes.setdefault(tuple(camera.size), set()).add(found[camera.path].shape[1:])
-    if all(len(shapes) == 1 for shapes in sizes.values()):
-        return source
-    with atomic(out, folder=True) as folder:
-        for camera in cameras:
-            path = (folder / camera.path.relative_to(root)).with_suffix(".npy")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            values = torch.from_numpy(np.array(found[camera.path], np.float32))[None]
-            size = max(sizes[tuple(camera.size)], key=np.prod)
-            np.save(path, interpolate(values, size=size, mode="bilinear", align_corners=False)[0].half().numpy())
-    return out
 
 
 def shrunk(image):

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from xkd.geometry import pair
-from xkd.looks import image_colours
 from xkd.palette import IGNORED, class_rgb, css
+from xkd.picks import image_colours
 
 WIDTH, DPI = 11.0, 110
 FAR = 50.0

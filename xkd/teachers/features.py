@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
 import xkd
 from xkd.arrays import read_npy
 from xkd.errors import XkdError
 from xkd.files import digest
-from xkd.teachers.base import Teacher, stack
+from xkd.teachers.base import Teacher
 
 
 class Features(Teacher):
@@ -35,9 +36,11 @@ class Features(Teacher):
         raise XkdError(f"{self.root}: features on disk are found by an image's path; use dense(cameras).")
 
     def dense(self, cameras, images=None):
-        return stack(
-            [torch.tensor(self._read(self.find(camera.path)), dtype=torch.float32) for camera in cameras], cameras
-        )
+        """Maps (B, C, h, w) float32 of the cameras' images. Where they are of several sizes, all are as large as the largest: bilinear
+        between the cells' centres, as points sample them anyway, and in the type of the file, as if they had been written at that size."""
+        maps = [torch.from_numpy(np.array(self._read(self.find(camera.path)))) for camera in cameras]
+        size = max((values.shape[1:] for values in maps), key=np.prod)
+        return torch.stack([_resized(values, size).float() for values in maps])
 
     def find(self, path):
         """The map of the image `path`: `<root>/08/image_2/000003.npy` for `.../sequences/08/image_2/000003.png`."""
@@ -56,6 +59,13 @@ class Features(Teacher):
         if not np.isfinite(values).all():
             raise XkdError(f"{path}: holds values that are not finite.")
         return values
+
+
+def _resized(values, size):
+    """(C, h, w) floats -> (C, *size) of the same type."""
+    if values.shape[1:] == size:
+        return values
+    return interpolate(values[None].float(), size=size, mode="bilinear", align_corners=False)[0].to(values.dtype)
 
 
 opened = Features

@@ -52,7 +52,7 @@ function intoCamera(camera, from, nudge, motion) {
 
 const place = new Float64Array(3);  // row, column, depth of the last point that `project` was asked for
 
-// One point; false where it is not in the image. The models are those of xkd/geometry.py, in its order of operations.
+// One point; false where it is not in the image. The models are those of xkd/kernels.py, in its order of operations.
 function project(camera, T, x, y, z) {
   const depth = T[8] * x + T[9] * y + T[10] * z + T[11];
   if (!(depth > MIN_DEPTH)) return false;
