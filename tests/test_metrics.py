@@ -4,11 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+from cell_files import cells_of
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from xkd import XkdError, metrics, statistics
+from xkd import XkdError, metrics, report, statistics
+from xkd.summary import summarise
 
 ids = st.integers(0, 3)
 labelled = st.lists(st.tuples(ids, st.integers(-1, 3)), min_size=1, max_size=60)
@@ -134,6 +136,19 @@ def test_street_variance_against_every_possible_draw():
     assert statistics.street_variance(a, b, np.random.default_rng(0), 8000) == pytest.approx(expected, rel=0.06)
     single = np.mean([np.std([metrics.miou(run[d].sum(0)) for d in draws]) for run in a]) * np.sqrt(4 / 3)
     assert statistics.street_error(a, np.random.default_rng(0), 8000) == pytest.approx(single, rel=0.04)
+
+
+def test_the_interval_of_a_gain_holds_the_streets(tmp_path):
+    """Of 10 points a street 8 and 4 are found instead of 4 and 4, with both seeds: 20 and 0 points of mIoU gained, of road's IoU 40 and 0.
+    Variances of their means, 10 and 20: 200 / 2 and 800 / 2. Seeds differ in nothing; t(1) = 12.706."""
+    right = {(1.0, "scratch", seed): [4, 4] for seed in (0, 1)} | {(1.0, "distilled", seed): [8, 4] for seed in (0, 1)}
+    summary = summarise(report.collect(cells_of(tmp_path / "out", right)), draws=4000)
+    (gain,), (road,) = summary["differences"]["distilled"], summary["classes"][0]["difference"]["distilled"]
+    for row, mean, error in ((gain, 10, 10), (road, 20, 20)):
+        assert (row["mean"], row["sd_pooled"], row["df"]) == (mean, 0, 1)
+        assert row["street_sd"] == pytest.approx(error, rel=0.04)
+        assert row["high"] - mean == pytest.approx(12.706 * error, rel=0.04)
+        assert mean - row["low"] == pytest.approx(12.706 * error, rel=0.04)
 
 
 def test_equal_runs_differ_nowhere():

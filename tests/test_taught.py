@@ -116,6 +116,25 @@ def test_where_all_is_labelled_the_labelled_frames_are_predicted(place):
     assert place.predicted(everything[:1], 99) == [(place.data["train"], everything[1:])]
 
 
+class Streets:
+    """A split by its streets alone."""
+
+    def __init__(self, scenes):
+        self.scenes = list(scenes)
+
+    def __len__(self):
+        return len(self.scenes)
+
+
+@pytest.mark.parametrize(("tuning", "rest"), [(["t?"], [1, 4]), (["t1", "b"], [1, 3]), ([], [1, 2, 3, 4])])
+def test_tuning_streets_get_no_pseudo_labels(monkeypatch, tuning, rest):
+    """Of the streets a, a, t1, t2, b the first frame is labelled; what judges a training is not learnt from either."""
+    scenes = {"train": ["a", "a", "t1", "t2", "b"], "more": ["t1", "c"]}
+    monkeypatch.setattr(Place, "split", lambda self, name: Streets(scenes[name]))
+    place = Place(None, None, {"train": "train", "tuning": tuning, "unlabelled": ["more"]})
+    assert place.unlabelled([0]) == place.predicted([0], 99) == [("train", rest), ("more", [0, 1])]
+
+
 def test_of_many_frames_some_are_chosen_evenly(place):
     train, (more,) = place.data["train"], place.data["unlabelled"]
     rest = [(train, i) for i in range(1, len(place.split(train)))] + [(more, i) for i in range(len(place.split(more)))]

@@ -71,8 +71,14 @@ def test_resume_is_the_uninterrupted_run(tmp_path, at):
     with pytest.raises(Killed):
         train.fit(stopped, dies, loss, FIT, tmp_path / "state.pt", "test-fit")
     resumed, loss = network_and_loss()
-    losses = train.fit(resumed, make, loss, FIT, tmp_path / "state.pt", "test-fit")
-    assert losses == expected and len(losses) == 12
+    asked = []
+
+    def recorded(step):
+        asked.append(step)
+        return make(step)
+
+    losses = train.fit(resumed, recorded, loss, FIT, tmp_path / "state.pt", "test-fit")
+    assert losses == expected and len(losses) == 12 and sorted(asked) == list(range(at, 12))
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     )

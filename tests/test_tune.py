@@ -1,8 +1,11 @@
-"""The search for learning rates and the check of convergence, on scores that are given."""
+"""The search for learning rates and the check of convergence, on scores that are given; a score by hand."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from xkd import tune
+from xkd import finetune, train, tune
 from xkd.files import read_json
 
 
@@ -73,3 +76,30 @@ def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tune.tune(params, tmp_path / "tuning.json", old)
     assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.05": {"miou": 0.25}, "0.1": {"miou": 0.5}}
+
+
+def test_a_rate_is_judged_on_the_tuning_streets_alone(monkeypatch, tmp_path):
+    """Frames 0, 1 and 4 are learnt from, and there the network is right; of 2 and 3, which judge, it takes a road for a car."""
+    labels = np.array([0, 0, 1, 1])
+    guesses = {i: labels for i in (0, 1, 3, 4)} | {2: np.array([0, 1, 1, 1])}
+    split = SimpleNamespace(scenes=["a", "a", "t1", "t2", "b"], classes=["road", "car"], labels=lambda i: labels)
+    split.frames, split.labelled = [{"labelled": True}] * 5, True
+    settings = {"subset": "spread", "steps": {"base": 10, "per_frame": 2, "most": 99}, "lr": {"scratch": 0.5}}
+    trained, state = [], tmp_path / "resume" / "0123" / "finetune.pt"
+
+    def training(prepared, frames, start, student, settings, lr, seed, label):
+        trained.append((list(frames), finetune.steps(len(frames), settings), lr, seed))
+        return "network", [], state
+
+    monkeypatch.setattr(tune, "OUT", tmp_path)
+    monkeypatch.setattr(tune, "Prepared", lambda path, name: split)
+    monkeypatch.setattr(tune, "initial", lambda params, init, seed: tmp_path / "init")
+    monkeypatch.setattr(finetune, "state_file", lambda *_: state)
+    monkeypatch.setattr(finetune, "train", training)
+    monkeypatch.setattr(train, "predict", lambda network, prepared, frames: ((i, guesses[i]) for i in frames))
+    params = {"data": {"train": "train", "tuning": ["t?"]}, "finetune": settings, "student": {}}
+    # Road is found 3 times of 4, car 4 times of 5: (75 + 80) / 2. Twice 10 + 2 * 3 steps.
+    for _ in range(2):
+        found = tune.run(params, "scratch", 1, 100, 0.02, 2)
+        assert found == {"miou": 77.5, "steps": 32, "frames": 3}
+    assert trained == [([0, 1, 4], 32, 0.02, 100)]  # once: the score is kept

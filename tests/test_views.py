@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,9 @@ import torch
 from scipy.spatial import cKDTree
 
 import xkd
-from xkd import XkdError, extract
+from xkd import XkdError, extract, gather
 from xkd.datasets import Camera
+from xkd.gathered import Gathered
 from xkd.geometry import pair
 from xkd.prepared import Prepared
 from xkd.views import views
@@ -34,6 +36,12 @@ def frame(index, x, points):
 class Street(list):
     def neighbours(self, i, k):
         return [frame for frame in self if 0 < abs(frame.index - i) <= k]
+
+
+class Scans(list):
+    """A prepared split by its name alone."""
+
+    split, digest = "test-sides", ""
 
 
 def seen_from(found, index):
@@ -139,6 +147,28 @@ def test_a_points_feature_is_the_mean_over_its_views(made, stages):
         assert row == pytest.approx(expected, abs=0.01)
     alone, _ = extract._frame(maps_of, dataset, prepared, 1, chosen, 0)
     assert (alone[:, 0] == 1).all() and (alone[:, 1] == pairs.camera[chosen]).all()
+
+
+def test_what_is_gathered_is_of_the_views_own_image(tmp_path, monkeypatch):
+    """One wall before the car, one behind it, and a camera to each side; a map says everywhere of which frame and camera it is."""
+    street = Street(frame(k, float(k), [*WALL, *(-np.array(WALL))]) for k in range(2))
+    for one in street:
+        front = replace(one.cameras[0], path=Path(f"{one.index}/0"))
+        back = replace(front, name="back", path=Path(f"{one.index}/1"), T_rig_cam=np.diag([-1, -1, 1, 1]) @ T_RIG_CAM)
+        one.cameras[:] = [front, back]
+
+    def maps(teacher, cameras):
+        return [torch.tensor(list(map(float, camera.path.parts))).view(2, 1, 1).expand(2, 9, 16) for camera in cameras]
+
+    monkeypatch.setattr(gather, "feature_maps", maps)
+    as_it_is = np.zeros(2, np.float32), np.eye(2, dtype=np.float32)
+    row = gather._split(None, street, Scans([None] * 2), as_it_is, 1, tmp_path)
+    wall, points = len(WALL), 2 * len(WALL)
+    assert row["split"] == "test-sides" and row["views"] == 2 * 2 * points  # each point in one image of each frame
+    for i in range(2):
+        point, values, _ = Gathered(tmp_path, "test-sides").views(i)
+        expected = [[k, int(p >= wall), p] for k in range(2) for p in range(points)]
+        assert sorted(np.column_stack([values, point]).tolist()) == sorted(expected)
 
 
 def test_maps_are_made_once_and_not_kept_for_ever():
