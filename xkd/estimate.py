@@ -9,7 +9,7 @@ import time
 from contextlib import chdir
 
 import xkd
-from xkd import params
+from xkd.beforehand import checked, made
 from xkd.errors import XkdError
 
 REFERENCE = 0.026
@@ -60,47 +60,6 @@ def main(arguments=None):
         flush=True,
     )
     return 0
-
-
-def checked():
-    """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
-    unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
-    from xkd import finetune
-    from xkd.datasets import kinds
-    from xkd.objectives import objective
-    from xkd.student import levels
-
-    sections = {name: params.check(name, section) for name, section in params.profile().items()}
-    data, teacher = sections["data"], sections["teacher"]
-    if data["kind"] not in kinds():
-        raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(kinds())}.")
-    objective(sections["distill"]["objective"])
-    levels(sections["student"])
-    for init in sections["finetune"]["lr"]:
-        finetune.rate(sections["finetune"], init, 1)
-    for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
-        if not isinstance(folder, str):
-            raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
-        if not made(folder) and not (xkd.ROOT / folder).is_dir():
-            raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
-    if teacher["name"] == "features" and (xkd.ROOT / data["root"]).is_dir():
-        check_first_map(data, teacher)
-    return sections
-
-
-def check_first_map(data, teacher):
-    """Errors: a folder of feature maps in which the first training image has none, such as one that lies a level too high."""
-    from xkd.prepare import open_split
-    from xkd.teachers.features import Features
-
-    teacher, frames = Features(teacher["source"]), open_split(data, data["train"])
-    for camera in frames[0].cameras[:1] if len(frames) else ():
-        teacher.find(camera.path)
-
-
-def made(folder):
-    """Whether it is one of those that `python -m xkd.sim data` makes."""
-    return xkd.ROOT / folder in [xkd.ROOT / "data" / name for name in ("nuscenes", "semantickitti", "cityscapes")]
 
 
 def cost(stage, sections):
