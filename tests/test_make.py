@@ -353,6 +353,42 @@ def test_the_committed_parameters_are_what_stages_take():
     assert estimate.checked() == params.profile()
 
 
+def test_estimate_counts_the_frames_that_are_there(kitti):
+    """Of three frames each in sequences 00 (train), 08 (val) and 11 (test): training and unlabelled ones have images; labels are drawn
+    from training ones that are not held out. How many seeds there are says nothing of that."""
+    sections = params.profile("real")
+    sections["data"] |= {"root": str(kitti), "unlabelled": ["test"]}
+    sections["sweep"]["seeds"] = [0]
+    assert estimate.counted(sections) == (6, 3)
+    assert estimate.counted(sections | {"data": sections["data"] | {"tuning": ["00"]}}) == (6, 0)
+    assert estimate.counted(sections | {"data": sections["data"] | {"unlabelled": []}}) == (3, 3)
+    with pytest.raises(XkdError, match="semantickitti has no split 'tets'"):
+        estimate.counted(sections | {"data": sections["data"] | {"unlabelled": ["tets"]}})
+
+
+def test_estimate_knows_the_frames_that_are_to_be_made(monkeypatch, tmp_path):
+    full, demo = params.profile(), params.profile("demo")
+    shutil.copy(xkd.ROOT / "params.yaml", tmp_path)
+    monkeypatch.setattr(xkd, "ROOT", tmp_path)
+    full["sweep"]["seeds"] = [0]
+    # docs/data.md: 400 and 124 of train and 450 of test; without the 124 for tuning.
+    assert estimate.counted(full) == (974, 400)
+    assert estimate.counted(demo) == (20, 20)
+
+
+def test_a_data_set_of_many_frames_takes_long():
+    """By hand, of 19130 frames: at 77 a second 248 s to prepare, at 17 a second 1125 s to look at, at 12 a second 1594 s to gather."""
+    sections, frames = params.profile("real"), (19130, 19130)
+    for stage, seconds in (("prepare", 248.4), ("teacher", 1125.3), ("views", 1594.2)):
+        own = estimate.cost(stage, sections, frames) - estimate.OVERHEAD[stage]
+        assert own == pytest.approx(seconds, abs=0.1)
+    # A quarter of the labels: 40 steps for each of 4782.5 frames, but 7800 at most.
+    sections["finetune"] |= {"batch": 2, "crop": 6144}
+    assert estimate.cost("finetune@0.25-scratch-0", sections, frames) == pytest.approx(
+        7800 * (0.004 + 0.00577536) + estimate.OVERHEAD["finetune"]
+    )
+
+
 def test_estimate_knows_every_stage():
     stages = yaml.safe_load(Path(xkd.ROOT / "dvc.yaml").read_text())["stages"]
     assert set(estimate.OVERHEAD) == set(stages)
