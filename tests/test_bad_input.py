@@ -269,6 +269,41 @@ def test_a_camera_without_intrinsics_or_size(nuscenes):
             _ = open_dataset("nuscenes", nuscenes)[0].cameras
 
 
+INTRINSICS = {
+    "focal lengths 0 and 100": [[0, 0, 80], [0, 100, 45], [0, 0, 1]],
+    "focal lengths -100 and -100": [[-100, 0, 80], [0, -100, 45], [0, 0, 1]],
+    "[0.0, 0.0, 0.0] below its diagonal": np.zeros((3, 3), int).tolist(),
+    "[0.0, 0.0, 2.0] below its diagonal": [[100, 0, 80], [0, 100, 45], [0, 0, 2]],
+    "[0.0, 1.0, 1.0] below its diagonal": [[100, 0, 80], [0, 100, 45], [0, 1, 1]],
+}
+
+
+@pytest.mark.parametrize(("words", "K"), INTRINSICS.items())
+def test_intrinsics_that_project_nothing(nuscenes, kitti, words, K):
+    change(nuscenes, "calibrated_sensor", lambda rows: [r | {"camera_intrinsic": K} for r in rows])
+    with complains("calibrated_sensor.json: row c-front: camera_intrinsic", words):
+        _ = open_dataset("nuscenes", nuscenes)[0].cameras
+    P = " ".join(f"{a} {b} {c} 0" for a, b, c in K)
+    edit(kitti / SEQUENCE / "calib.txt", "P2: 100 0 80 20 0 100 45 10 0 0 1 0.5", f"P2: {P}")
+    with complains("00/calib.txt: P2", words):
+        _ = open_dataset("semantickitti", kitti)[0].cameras
+
+
+def test_a_calibration_line_that_is_there_twice(kitti):
+    path = kitti / SEQUENCE / "calib.txt"
+    path.write_text(path.read_text() + "P2: 90 0 80 20 0 90 45 10 0 0 1 0.5\n")
+    with complains("00/calib.txt", "two lines P2"):
+        open_dataset("semantickitti", kitti)
+
+
+def test_labels_of_a_scan_that_is_a_dangling_link(kitti):
+    scan = kitti / SEQUENCE / "velodyne" / "000000.bin"
+    scan.unlink()
+    scan.symlink_to(kitti / "elsewhere.bin")
+    with complains("velodyne/000000.bin", "no such file"):
+        _ = open_dataset("semantickitti", kitti)[0].labels
+
+
 def test_no_point_in_any_image(nuscenes):
     scan = np.fromfile(nuscenes / SCAN, np.float32).reshape(-1, 5)
     scan[:, :3] = [0, 0, 50]

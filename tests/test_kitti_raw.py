@@ -207,7 +207,9 @@ def test_cameras_are_an_option(raw):
     with complains("'image_04'", "image_00, image_01, image_02, image_03"):
         open_dataset("kitti_raw", raw, cameras="image_04")
     shutil.copytree(raw / DATE / DRIVE / "image_02", raw / DATE / DRIVE / "image_00")
-    (raw / DATE / "calib_cam_to_cam.txt").write_text(CAMERA + CAMERA.replace("_02", "_00"))
+    (raw / DATE / "calib_cam_to_cam.txt").write_text(
+        CAMERA + "S_rect_00: 160 90\nP_rect_00: 100 0 80 20 0 100 45 10 0 0 1 0.5\n"
+    )
     data = open_dataset("kitti_raw", raw, cameras="image_00")
     assert [c.name for c in data[0].cameras] == ["image_00"] and data[3].cameras == []
 
@@ -323,6 +325,29 @@ def test_a_calibration_of_other_images(raw):
         open_dataset("kitti_raw", raw)
     path.write_text(CAMERA.replace("0 0 1 0.5", "0 0 0 0.5"))
     with complains("calib_cam_to_cam.txt", "P_rect_02"):
+        open_dataset("kitti_raw", raw)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("100 0 80 20 0 100 45 10 0 0 0 0", "[0.0, 0.0, 0.0] below its diagonal"),
+        ("0 0 80 20 0 100 45 10 0 0 1 0.5", "focal lengths 0 and 100"),
+        ("100 0 80 20 0 -100 45 10 0 0 1 0.5", "focal lengths 100 and -100"),
+    ],
+)
+def test_a_projection_that_is_none(raw, row, words):
+    edit(raw / DATE / "calib_cam_to_cam.txt", "100 0 80 20 0 100 45 10 0 0 1 0.5", row)
+    with complains("calib_cam_to_cam.txt: P_rect_02", words):
+        open_dataset("kitti_raw", raw)
+
+
+@pytest.mark.parametrize(("file", "line"), FILES.items())
+def test_a_calibration_line_that_is_there_twice(raw, file, line):
+    path = raw / DATE / file
+    (row,) = [row for row in path.read_text().splitlines() if row.startswith(f"{line}:")]
+    path.write_text(path.read_text() + f"{row}\n")
+    with complains(file, f"two lines {line}"):
         open_dataset("kitti_raw", raw)
 
 

@@ -30,7 +30,7 @@ def test_a_wrong_key_is_refused_by_name(name, change, words):
 @pytest.mark.parametrize(
     "name, change, words",
     [
-        ("distill", {"batch": 0}, "distill.batch is 0; it has to be a number of 1 at least"),
+        ("distill", {"batch": 0}, "distill.batch is 0; it has to be a whole number of 1 at least"),
         ("distill", {"lr": -1}, "distill.lr is -1; it has to be a number of 0 at least"),
         ("finetune", {"lr": {"scratch": "fast"}}, "finetune.lr.scratch is 'fast'"),
         ("finetune", {"lr": {"scratch": [0.1, -1]}}, "finetune.lr.scratch is -1"),

@@ -150,6 +150,36 @@ def test_notebooks_that_cannot_be_parameterised_are_refused(tmp_path):
         stage.parameter_names(tmp_path / "text.ipynb")
 
 
+def whole(**changes):
+    """A notebook's JSON, of one cell that is tagged and sets one parameter, with `changes` in that cell."""
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ["a = 1\n", "b = 2"]} | changes
+    return {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+@pytest.mark.parametrize(
+    "about, words",
+    [
+        (whole(source="a = 1\nb = = 2"), "the cell tagged `parameters` is not Python: invalid syntax .cell, line 2.."),
+        (whole(source="a = 1\0"), "the cell tagged `parameters` is not Python"),
+        (whole(metadata=None), "is not a notebook"),
+        (whole() | {"cells": [*whole()["cells"], {"source": ""}]}, "is not a notebook .KeyError.'metadata'"),
+        (whole() | {"cells": ["a = 1"]}, "is not a notebook"),
+        (whole() | {"cells": None}, "is not a notebook"),
+        (whole(metadata={"tags": None}), "is not a notebook"),
+        (whole(source=None), "is not a notebook"),
+        ([], "is not a notebook"),
+    ],
+)
+def test_a_broken_notebook_is_one_sentence(tmp_path, about, words):
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(whole()))
+    assert stage.parameter_names(path) == ["a", "b"]
+    path.write_text(json.dumps(about))
+    with pytest.raises(XkdError, match=f"n.ipynb: {words}") as caught:
+        stage.parameter_names(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_numbers_that_yaml_reads_as_text_are_refused():
     assert stage.parse("lr", "0.001") == 0.001 and stage.parse("name", "seq-1e") == "seq-1e"
     with pytest.raises(XkdError, match=r"-p lr: 1e-3 is text to YAML; write 0\.001 instead"):

@@ -1,5 +1,8 @@
 """Voxels by hand; the network against a dense convolution; points in, classes out, in any order; checkpoints."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +120,26 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path):
         xkd.load(tmp_path / "one")
     with pytest.raises(xkd.XkdError, match="no such file"):
         xkd.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *(("facts", value) for value in (None, [], "none")),
+        *(("config", value) for value in (None, [["voxel", 0.5]])),
+        *(("config.voxel", value) for value in ("0.5", None, 0, -1, [0.1, 1], [0.1, "1", 0.1])),
+        *(("config.classes", value) for value in ("abc", None, [], ["road", 1, "tree"])),
+    ],
+)
+def test_a_checkpoint_whose_json_is_of_no_student_is_refused(tmp_path, place, value):
+    student.save(student.build(CONFIG, 0), tmp_path / "one")
+    file = tmp_path / "one" / "network.json"
+    about = json.loads(file.read_text())
+    section, _, key = place.partition(".")
+    (about[section] if key else about)[key or section] = value
+    file.write_text(json.dumps(about))
+    with pytest.raises(xkd.XkdError, match=re.escape(f"network.json: {place} is {value!r}, which it is of no student")):
+        xkd.load(tmp_path / "one")
 
 
 def test_start_from_takes_all_but_the_classifier(tmp_path):

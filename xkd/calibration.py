@@ -45,7 +45,11 @@ def intrinsics(where, section):
     if K.size != 9 or not np.isfinite(K).all():
         given = {name: section[name] for name in four} if four else section["K"]
         raise XkdError(f"{where}: K is {given}; it has to be 3 x 3 finite numbers.")
-    K = K.reshape(3, 3)
+    return camera_matrix(where, K.reshape(3, 3))
+
+
+def camera_matrix(where, K):
+    """K (3, 3) as it is. Errors: not upper triangular with a last 1; a focal length that is not above 0."""
     if (K[[1, 2, 2], [0, 0, 1]] != 0).any() or K[2, 2] != 1:
         raise XkdError(f"{where}: K has {K[1, 0]:g}, {K[2].tolist()} below its diagonal, where 0, [0, 0, 1] belong.")
     if not (K[0, 0] > 0 and K[1, 1] > 0):

@@ -10,6 +10,7 @@ from contextlib import chdir
 
 import xkd
 from xkd import params
+from xkd.beforehand import checked, made
 from xkd.errors import XkdError
 
 REFERENCE = 0.026
@@ -25,9 +26,11 @@ FUSED_STEP = 2.0
 """What a step of the network that sees images costs, in steps of the student."""
 STREET = 12288
 """Points of a scan that `calibrate` looks at."""
-TEACHER_STEP, FRAMES, LABELLED = 0.065, 974, 400
-"""Seconds of a step of the mini teacher; frames of the default data that have images, prepared at 77 a second, looked at by the
-teacher at 17 and gathered at 12."""
+TEACHER_STEP = 0.065
+"""Seconds of a step of the mini teacher."""
+FRAMES, FEW = (974, 400), (20, 20)
+"""Frames that have images, prepared at 77 a second, looked at by the teacher at 17 and gathered at 12, and those that labels are drawn
+from: of the default data, and of other data that `xkd.sim` makes."""
 
 
 def main(arguments=None):
@@ -44,16 +47,17 @@ def main(arguments=None):
         return 0
     try:
         sections = checked()
+        left = stages_left(xkd.ROOT)
+        frames = counted(sections) if left else None
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
-    left = stages_left(xkd.ROOT)
     if not left:
         print("xkd: every stage is done.", flush=True)
         return 0
-    seconds = sum(cost(name, sections) for name in left)
-    if made(sections["data"]["root"]) and not (xkd.ROOT / "data" / "xkd-sim.json").is_file():
-        seconds += SMALL_DATA if small(sections) else DATA
+    seconds = sum(cost(name, sections, frames) for name in left)
+    if to_be_made(sections["data"]):
+        seconds += DATA if frames == FRAMES else SMALL_DATA
     print(
         f"xkd: {len(left)} stages to run, with their data {words(seconds * calibrate() / REFERENCE)} on this machine; "
         "stopped and started again, it goes on where it was.",
@@ -62,52 +66,30 @@ def main(arguments=None):
     return 0
 
 
-def checked():
-    """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
-    unknown kind of data or objective, a folder that is not there and that `xkd.sim` does not make."""
-    from xkd import finetune
-    from xkd.datasets import kinds
-    from xkd.objectives import objective
-    from xkd.student import levels
-
-    sections = {name: params.check(name, section) for name, section in params.profile().items()}
-    data, teacher = sections["data"], sections["teacher"]
-    if data["kind"] not in kinds():
-        raise XkdError(f"params.yaml: data.kind {data['kind']!r} is unknown; there are {', '.join(kinds())}.")
-    objective(sections["distill"]["objective"])
-    levels(sections["student"])
-    for init in sections["finetune"]["lr"]:
-        finetune.rate(sections["finetune"], init, 1)
-    for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
-        if not isinstance(folder, str):
-            raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
-        if not made(folder) and not (xkd.ROOT / folder).is_dir():
-            raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
-    if teacher["name"] == "features" and (xkd.ROOT / data["root"]).is_dir():
-        check_first_map(data, teacher)
-    return sections
+def to_be_made(data):
+    """Whether the data of this section `data` are those of `xkd.sim`, and are not there yet."""
+    return made(data["root"]) and not (xkd.ROOT / "data" / "xkd-sim.json").is_file()
 
 
-def check_first_map(data, teacher):
-    """Errors: a folder of feature maps in which the first training image has none, such as one that lies a level too high."""
+def counted(sections):
+    """(frames that have images, frames that labels are drawn from), as the data's own splits have them, or as `xkd.sim` will make them.
+    Errors: data that cannot be opened."""
     from xkd.prepare import open_split
-    from xkd.teachers.features import Features
+    from xkd.prepared import matching
 
-    teacher, frames = Features(teacher["source"]), open_split(data, data["train"])
-    for camera in frames[0].cameras[:1] if len(frames) else ():
-        teacher.find(camera.path)
-
-
-def made(folder):
-    """Whether it is one of those that `python -m xkd.sim data` makes."""
-    return xkd.ROOT / folder in [xkd.ROOT / "data" / name for name in ("nuscenes", "semantickitti", "cityscapes")]
+    data = sections["data"]
+    if to_be_made(data):
+        return FRAMES if data["kind"] == "nuscenes" and sections != params.profile("demo") else FEW
+    train = open_split(data, data["train"])
+    others = sum(len(open_split(data, split)) for split in data["unlabelled"])
+    return len(train) + others, len(train) - sum(matching(train.scenes, data["tuning"]))
 
 
-def cost(stage, sections):
-    """Seconds of one stage (`finetune@0.01-scratch-0`) with these sections of params.yaml, on the reference machine."""
+def cost(stage, sections, frames=FRAMES):
+    """Seconds of one stage (`finetune@0.01-scratch-0`) with these sections of params.yaml, on the reference machine; frames: `counted`."""
     kind, _, cell = stage.partition("@")
     seconds = OVERHEAD.get(kind, 0.0)
-    frames = 20 if small(sections) else FRAMES
+    frames, labelled = frames
     if kind == "prepare":
         seconds += frames / 77
     if kind == "teacher":
@@ -120,7 +102,7 @@ def cost(stage, sections):
         settings = sections["distill" if kind == "distill" else "finetune"]
         steps = settings["steps"]
         if kind != "distill":
-            labelled = (20 if small(sections) else LABELLED) * float(cell.split("-")[0])
+            labelled *= float(cell.split("-")[0])
             steps = finetune_steps(steps, labelled)
         if kind == "xmodel":
             steps += FUSED_STEP * finetune_steps(sections["fused"]["steps"], labelled)
@@ -131,11 +113,6 @@ def cost(stage, sections):
 def finetune_steps(steps, frames):
     """As `xkd.finetune.steps`, which would take seconds to import."""
     return min(steps["base"] + steps["per_frame"] * frames, steps["most"])
-
-
-def small(sections):
-    """Whether these are not the default data."""
-    return sections["sweep"]["seeds"] == [0] or sections["data"]["kind"] != "nuscenes"
 
 
 def stages_left(root):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from xkd.calibration import camera_matrix
 from xkd.errors import XkdError
 from xkd.files import read_text
 from xkd.geometry import check_rotations, invert, rigid
@@ -37,13 +38,14 @@ def projection(lines, name, path, T_cam0_lidar):
     number = name.removeprefix("image_")
     P = matrix(lines, f"P_rect_{number}", (3, 4), path)
     width, height = matrix(lines, f"S_rect_{number}", (2,), path)
-    if not (P[0, 0] > 0 < P[1, 1] and 0 < P[0, 2] < width and 0 < P[1, 2] < height and P[2, :3].tolist() == [0, 0, 1]):
+    where = f"{path}: P_rect_{number}"
+    K = camera_matrix(where, P[:, :3])
+    if not (0 < K[0, 2] < width and 0 < K[1, 2] < height):
         raise XkdError(
-            f"{path}: P_rect_{number} has focal lengths {P[0, 0]:g}, {P[1, 1]:g} and its centre at column {P[0, 2]:g}, row "
-            f"{P[1, 2]:g}, which is no calibration of images of {width:g} x {height:g}."
+            f"{where} has its centre at column {K[0, 2]:g}, row {K[1, 2]:g}, which is no calibration of images of {width:g} x {height:g}."
         )
-    T_cam_cam0 = rigid(np.eye(3), np.linalg.solve(P[:, :3], P[:, 3]))
-    return P[:, :3], (int(height), int(width)), invert(T_cam_cam0 @ T_cam0_lidar)
+    T_cam_cam0 = rigid(np.eye(3), np.linalg.solve(K, P[:, 3]))
+    return K, (int(height), int(width)), invert(T_cam_cam0 @ T_cam0_lidar)
 
 
 def motion(path):
@@ -67,9 +69,14 @@ def matrix(lines, name, shape, path):
 
 
 def entries(path):
-    """{name: text} of a calibration file: lines such as `R: ` and numbers."""
-    lines = [line.partition(":") for line in read_text(path).splitlines()]
-    return {name.strip(): values for name, _, values in lines}
+    """{name: text} of a calibration file: lines such as `R: ` and numbers. Errors: a line that is there twice."""
+    found = {}
+    for line in filter(str.strip, read_text(path).splitlines()):
+        name, _, values = line.partition(":")
+        if name.strip() in found:
+            raise XkdError(f"{path}: has two lines {name.strip()}.")
+        found[name.strip()] = values
+    return found
 
 
 def read_times(path, numbers):

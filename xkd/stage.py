@@ -131,17 +131,21 @@ def execute(notebook, partial, parameters, root):
 
 
 def parameter_names(notebook):
-    """Names assigned in the cell tagged `parameters`, in order. Raises XkdError if there is no such cell."""
+    """Names assigned in the cell tagged `parameters`, in order. Errors: no notebook, no such cell, one that is not Python."""
     try:
-        cells = json.loads(Path(notebook).read_text())["cells"]
+        about = json.loads(Path(notebook).read_text())
+        marks = [(cell["metadata"].get("tags", []), cell["source"]) for cell in about["cells"]]
+        tagged = ["".join(source) for tags, source in marks if "parameters" in tags]
     except OSError as error:
         raise XkdError(f"{notebook}: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
-        raise XkdError(f"{notebook}: is not a notebook.") from None
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise XkdError(f"{notebook}: is not a notebook ({error!r}).") from None
     if not tagged:
         raise XkdError(f"{notebook}: no cell is tagged `parameters`, so its parameters could not be set.")
-    tree = ast.parse("".join(tagged[0]["source"]))
+    try:
+        tree = ast.parse(tagged[0], "cell")
+    except (SyntaxError, ValueError) as error:  # ValueError: a byte of value 0
+        raise XkdError(f"{notebook}: the cell tagged `parameters` is not Python: {error}.") from None
     targets = [target for node in tree.body for target in getattr(node, "targets", [getattr(node, "target", None)])]
     return [target.id for target in targets if isinstance(target, ast.Name)]
 

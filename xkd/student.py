@@ -1,5 +1,6 @@
 """The student, the only network at inference: made from its section of params.yaml, saved and loaded."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -61,6 +62,8 @@ def load(path, device="cpu"):
     kind = about.get("kind") if isinstance(about, dict) else None
     if kind != CHECKPOINT:
         raise XkdError(f"{path / 'network.json'}: kind is {kind!r}, and only {CHECKPOINT!r} can be loaded.")
+    if wrong := unsound(about):
+        raise XkdError(f"{path / 'network.json'}: {wrong[0]} is {wrong[1]!r}, which it is of no student.")
     try:
         network = create(about["config"])
     except (KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
@@ -73,6 +76,22 @@ def load(path, device="cpu"):
     network.load_state_dict(weights)
     network.facts = about.get("facts", {})
     return network.to(device).eval()
+
+
+def unsound(about):
+    """(name, value) of what in a checkpoint's JSON no student can have though a network can be made with it; None where there is none."""
+    config, facts = about.get("config"), about.get("facts", {})
+    if not isinstance(facts, dict):
+        return "facts", facts
+    if not isinstance(config, dict):
+        return "config", config
+    voxel, classes = config.get("voxel"), config.get("classes")
+    sides = voxel if isinstance(voxel, list) and len(voxel) == 3 else [voxel]
+    if not all(isinstance(side, int | float) and 0 < side < math.inf for side in sides):
+        return "config.voxel", voxel
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        return "config.classes", classes
+    return None
 
 
 def check_weights(network, weights, name):

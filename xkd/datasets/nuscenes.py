@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xkd.arrays import read_npz
+from xkd.calibration import camera_matrix
 from xkd.columns import kept
 from xkd.datasets.frame import Camera, Dataset, Frame, read_points, refuse, same_length, training_ids
 from xkd.errors import XkdError
@@ -151,11 +152,10 @@ class NuScenes(Dataset):
         mount = self._rows["mount"][row]
         intrinsic, height, width = self._rows["K"][mount], self._rows["height"][row], self._rows["width"][row]
         K = numeric(intrinsic)
+        where = f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}"
         if K.shape != (3, 3) or not np.isfinite(K).all():
-            raise XkdError(
-                f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}: {intrinsic} "
-                "is no camera_intrinsic of 3 x 3 finite numbers."
-            )
+            raise XkdError(f"{where}: {intrinsic} is no camera_intrinsic of 3 x 3 finite numbers.")
+        camera_matrix(f"{where}: camera_intrinsic", K)
         size = numeric([height, width])
         if size.shape != (2,) or not ((size > 0) & (size < LARGEST) & (size % 1 == 0)).all():
             raise XkdError(

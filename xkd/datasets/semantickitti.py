@@ -8,10 +8,12 @@ The world is camera 0's first frame, as in `poses.txt`.
 import numpy as np
 
 from xkd import images
+from xkd.calibration import camera_matrix
 from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.files import read_bytes, read_text
+from xkd.files import read_bytes
 from xkd.geometry import check_rotations, four, invert
+from xkd.kitti_files import entries
 from xkd.tables import floats, read_table
 
 CAMERAS = {"image_2": "P2", "image_3": "P3"}
@@ -64,7 +66,7 @@ class SemanticKitti(Dataset):
             return None, None
         path, points = sequence.path("labels", scan, "label"), sequence.path("velodyne", scan, "bin")
         data = read_bytes(path)
-        same_length(path, len(data) / 4, points, points.stat().st_size // 16)
+        same_length(path, len(data) / 4, points, len(read_bytes(points)) // 16)
         raw = np.frombuffer(data, "<u4")
         return training_ids(raw & 0xFFFF, self._training, path), (raw >> 16).astype(np.int64)
 
@@ -121,17 +123,16 @@ class Sequence:
         """P = K [I | t]: the optical centre is off camera 0's by t, which belongs into the extrinsics."""
         P = self._calibration[CAMERAS[name]]
         height, width = self.size(name)
-        if not (
-            width / 4 < P[0, 2] < width * 3 / 4 and height / 4 < P[1, 2] < height * 3 / 4 and P[0, 0] * P[1, 1] > 0
-        ):
+        where = f"{self.folder / 'calib.txt'}: {CAMERAS[name]}"
+        K = camera_matrix(where, P[:, :3])
+        if not (width / 4 < K[0, 2] < width * 3 / 4 and height / 4 < K[1, 2] < height * 3 / 4):
             raise XkdError(
-                f"{self.folder / 'calib.txt'}: {CAMERAS[name]} has focal lengths {P[0, 0]:g}, {P[1, 1]:g} and its centre at column "
-                f"{P[0, 2]:g}, row {P[1, 2]:g}, which is no calibration of images of {width} x {height}."
+                f"{where} has its centre at column {K[0, 2]:g}, row {K[1, 2]:g}, which is no calibration of images of {width} x {height}."
             )
         T_cam_cam0 = np.eye(4)
-        T_cam_cam0[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
+        T_cam_cam0[:3, 3] = np.linalg.solve(K, P[:, 3])
         return Camera(
-            name=name, path=self.path(name, scan, "png"), size=self.size(name), timestamp=self.time(scan), K=P[:, :3],
+            name=name, path=self.path(name, scan, "png"), size=self.size(name), timestamp=self.time(scan), K=K,
             T_rig_cam=invert(T_cam_cam0 @ self._T_cam0_lidar), T_world_rig=pose, T_world_lidar=pose,
         )  # fmt: skip
 
@@ -151,5 +152,5 @@ def entry(calibration, key, folder):
 
 def read_calibration(path):
     """{name: (3, 4)} of `calib.txt`: lines such as `P2: ` and twelve numbers."""
-    lines = [line.partition(":") for line in read_text(path).splitlines() if line.strip()]
-    return {name.strip(): floats(values, 12, path, f"line {name}").reshape(3, 4) for name, _, values in lines}
+    lines = entries(path).items()
+    return {name: floats(values, 12, path, f"line {name}").reshape(3, 4) for name, values in lines}
