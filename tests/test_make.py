@@ -119,6 +119,13 @@ def origin(tmp_path):
     return root
 
 
+def tracked(root):
+    """Makes the folder a git repository that tracks what it does not ignore."""
+    (root / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
+    for command in ("init --quiet", "add ."):
+        subprocess.run(["git", *command.split()], cwd=root, check=True)
+
+
 def there(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -126,8 +133,7 @@ def there(folder):
 @pytest.mark.parametrize("git", [False, True])
 def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     if git:
-        (origin / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
-        subprocess.run(["git", "init", "--quiet"], cwd=origin, check=True)
+        tracked(origin)
     code = {"xkd/a.py", "dvc.yaml", "study/dvc.yaml"} | ({".gitignore"} if git else set())
     own = {".xkd-profile", "params.yaml", ".dvc/config"}
     dest = tmp_path / "copy"
@@ -146,6 +152,42 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     profiles.copy(dest, {}, origin)
     assert there(dest) == code | own
     assert (dest / "dvc.lock").read_text() == (dest / "docs" / "tuning.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_a_copy_leaves_what_is_not_the_projects(origin, git):
+    """Data, pages and the copy itself, all in the checkout; a module that is not tracked yet is the project's, data beside it are not."""
+    if git:
+        tracked(origin)
+    for name in ("drives/a.bin", "xkd/new.py", "xkd/samples/b.bin", "first/mine.html", "first/.xkd-profile"):
+        (origin / name).parent.mkdir(exist_ok=True)
+        (origin / name).touch()
+    sections = {"data": {"root": str(origin / "xkd" / "samples")}}
+    dest = origin / "first"
+    for _ in range(2):
+        profiles.copy(dest, sections, origin)
+        code = {"xkd/a.py", "xkd/new.py", "dvc.yaml", "study/dvc.yaml"} | ({".gitignore"} if git else set())
+        assert there(dest) == code | {".xkd-profile", "params.yaml", ".dvc/config"}
+        (dest / "xkd" / "gone.py").touch()
+
+
+def test_a_renewed_copy_keeps_the_data_set_inside_it(tmp_path, origin):
+    dest = tmp_path / "copy"
+    for folder in ("drives", "xkd/samples"):
+        sections = {"data": {"root": str(dest / folder)}}
+        profiles.copy(dest, sections, origin)
+        (dest / folder).mkdir(exist_ok=True)
+        (dest / folder / "scan.bin").touch()
+        profiles.copy(dest, sections, origin)
+        assert (dest / folder / "scan.bin").exists()
+
+
+def test_a_checkouts_folders_are_known():
+    listed = profiles.listed(xkd.ROOT, "--cached")
+    if not listed:
+        pytest.skip("no git checkout")
+    folders = {Path(name).parts[0] for name in listed if "/" in name}
+    assert folders <= {*profiles.FOLDERS, *profiles.OWN}
 
 
 def test_a_copy_can_run_the_study(tmp_path):

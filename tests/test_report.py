@@ -120,6 +120,22 @@ def test_the_page_stands_alone(built):
     assert "Made-up numbers" in text and "Made-up numbers" in (built[0] / "table.md").read_text()
 
 
+def test_the_columns_of_the_class_table_are_told_apart(built):
+    header, rows = words.class_table(built[1])
+    of = {
+        share: [f"{name}, {share}" for name in ("from scratch", "distilled", "xmodel")] for share in ("10 %", "100 %")
+    }
+    gains = {share: [f"distilled - scratch, {share}", f"xmodel - scratch, {share}"] for share in of}
+    assert header == ["class", *of["10 %"], *gains["10 %"], *of["100 %"], *gains["100 %"]]
+    assert all(len(row) == len(header) for row in rows)
+
+
+def test_a_wide_table_scrolls_inside_the_page(built):
+    text = (built[0] / "report.html").read_text()
+    assert ".table{overflow-x:auto}" in text.partition("</style>")[0]
+    assert text.count("<table>") == text.count('<div class="table"><table>') == text.count("</table></div>") == 3
+
+
 def test_the_same_cells_give_the_same_bytes(trial, built, sections, tmp_path):
     report.build(trial, tmp_path, sections, built[0].parent / "tuning.json")
     names = sorted(path.name for path in tmp_path.iterdir())

@@ -11,7 +11,7 @@ CSS = """body{font:15px/1.5 'DejaVu Sans',Verdana,sans-serif;color:#222;max-widt
 table{border-collapse:collapse;margin:1em 0;font-size:13px}
 td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}th{border-bottom:2px solid #222}.warn{background:#fff3cd;padding:.6em 1em}
-.plot{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
+.plot,.table{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
 
 CAPTIONS = {
     "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not touch zero, other seeds and "
@@ -83,4 +83,4 @@ def details(name, value):
 def html_table(header, rows):
     head = "".join(f"<th>{escape.escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{escape.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>\n{body}</table>"
+    return f'<div class="table"><table><tr>{head}</tr>\n{body}</table></div>'

@@ -92,7 +92,7 @@ def class_table(summary):
     header = ["class"]
     for fraction in ends:
         header += [f"{styles([init])[init].name}, {share(fraction)}" for init in summary["inits"]]
-        header += [f"difference {share(fraction)}" for _ in summary["differences"]]
+        header += [f"{styles([init])[init].name} - scratch, {share(fraction)}" for init in summary["differences"]]
     rows = []
     for row in summary["classes"]:
         line = [row["name"].replace("_", " ")]
