@@ -86,6 +86,40 @@ def test_an_environment_that_is_up_to_date_is_left_alone(bare):
     assert "no python3.11 was found" in make(checkout, programs, "install").stderr
 
 
+def test_a_python_that_is_named_is_looked_at_also_where_nothing_is_left_to_install(bare):
+    checkout, programs = bare
+    asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".xkd").write_text(asked)
+    assert "/nonexistent is not there" in make(checkout, programs, "install", "PYTHON=/nonexistent").stderr
+    program(programs / "old", "echo 3.9")
+    assert "old is 3.9" in make(checkout, programs, "install", f"PYTHON={programs / 'old'}").stderr
+    program(programs / "new", f'exec "{sys.executable}" "$@"')
+    for tool in ("g++", "git"):
+        program(programs / tool, "exit 0")
+    done = make(checkout, programs, "install", f"PYTHON={programs / 'new'}")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_install_says_what_it_does_before_each_part(bare):
+    """Its recipe, with a pip that does nothing: four lines, and the environment is stamped."""
+    checkout, programs = bare
+    for tool in ("g++", "git"):
+        program(programs / tool, "exit 0")
+    program(programs / "python3.11", f'case "$1 $2" in "-c "*) exec "{sys.executable}" "$@";; esac')
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    program(checkout / ".venv" / "bin" / "python", "exit 0")
+    said = make(checkout, programs, "install").stdout.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["xkd"] * 4
+    starts = ("installing into", "torch is there", "the other packages.", "installed;")
+    assert all(line.startswith(f"xkd: {start}") for line, start in zip(said, starts, strict=True))
+    assert (checkout / ".venv" / ".xkd").exists()
+
+
+def test_the_help_says_what_set_takes(bare):
+    assert "values in SET hold no blanks" in make(*bare).stdout
+
+
 @pytest.mark.parametrize("target", ["real", "real-study"])
 def test_real_needs_folders(bare, tmp_path, target):
     checkout, programs = bare
