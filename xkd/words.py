@@ -4,6 +4,7 @@ from statistics import stdev
 
 import xkd
 from xkd.palette import share, styles
+from xkd.summary import alone, compared, sure
 
 TEACHERS = {
     "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, other cameras), "
@@ -12,6 +13,8 @@ TEACHERS = {
     "card, and pixel "
     "labels in its training count as labels too",
     "random": "the architecture of the small 2D network with weights that were never trained: a control",
+    "resnet": "a ResNet of a checkpoint, taken frozen; whether it learnt from images alone (MoCo, DINO) or from labels of them, and of "
+    "which images, is said by those who trained it",
     "features": "features that were computed beforehand by a network outside this pipeline; if that network was "
     "trained with "
     "pixel labels, they are a supervised prior",
@@ -26,7 +29,18 @@ XMODEL = (
 )
 
 CONVERGED = 0.5
-"""Points of mIoU that twice the training steps gain a converged baseline less than."""
+"""Points of mIoU that twice the training steps gain a converged baseline less than, and above which the standard error of that over
+the seeds tells nothing."""
+
+FOUND = {
+    "gain": f"The baseline is NOT converged at {{}}: twice the steps gain {CONVERGED} points or more, so the differences there are at "
+    "equal steps and say less about labels than they would at convergence.",
+    "still": f"At {{}} the baseline is converged: twice the steps gain less than {CONVERGED} points.",
+    "loss": f"At {{}} more steps do not help: twice as many lose {CONVERGED} points or more.",
+    "untold": "At {} the seeds cannot tell whether the baseline is converged: the standard error of what twice the steps change is "
+    f"larger than {CONVERGED} points.",
+}
+"""What the check of convergence found (`converged`), as it is said of the fractions at which it did."""
 
 
 def points(value):
@@ -42,6 +56,16 @@ def interval(row):
     return "–" if row["low"] is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
 
 
+def seeds(count):
+    return f"{count} seed{'s' * (count != 1)}"
+
+
+def banners(summary):
+    """What has to be read before any number: that they are made up, that they are of one seed."""
+    one = "A demonstration: all numbers are of one seed, so they have no intervals, and with another seed they would be others."
+    return [summary["made_up"]] * bool(summary["made_up"]) + [one] * alone(summary)
+
+
 def headline(summary):
     """Sentences on what was found: for each row, `xmodel` first, and fraction the gain, its interval, whether it can be told from zero."""
     sentences = []
@@ -54,7 +78,7 @@ def headline(summary):
                 clear = row["low"] > 0 or row["high"] < 0
                 verdict = f"95 % interval {interval(row)}" + ("" if clear else ", which includes zero")
             text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch"
-            text += f" ({verdict}, {row['n']} seeds)."
+            text += f" ({verdict}, {seeds(row['n'])})."
             factor = saved[row["fraction"]]["factor"]
             if factor is not None and factor > 1 and row["low"] is not None and row["low"] > 0:
                 text += f" Scratch reaches that score with about {factor:g} times the labels."
@@ -122,18 +146,11 @@ def coverage_table(summary):
 
 def method(summary):
     """How the numbers came about, as a list of sentences."""
-    streets = summary["streets"]
     sentences = [
         "Each seed has its own label subset (of all labels there is one) and its own distillation; all rows of a seed are "
         "fine-tuned on the same labelled frames, in as many steps.",
         *[XMODEL] * ("xmodel" in summary["inits"]),
-        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
-        "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
-        f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
-        if summary["street_variance"]
-        else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
-        "streets cannot be estimated, so it is too narrow.",
-        "Intervals by class have the same form; with so many classes, expect one in twenty to exclude zero by chance.",
+        *interval_text(summary),
         f"Rounding: {summary['rounding']}.",
     ]
     given = summary.get("setting", {}).get("parameters", {})
@@ -143,6 +160,23 @@ def method(summary):
         teacher_text(given.get("teacher", {})),
         *tuning_text(summary),
         *sentences,
+    ]
+
+
+def interval_text(summary):
+    """What the intervals cover, or that there are none."""
+    if not sure(compared(summary)):
+        return [
+            "There are no intervals: they take two seeds of the baseline and of another row at one fraction at least."
+        ]
+    return [
+        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
+        "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
+        f"variance over the {summary['streets']} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
+        if summary["street_variance"]
+        else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
+        "streets cannot be estimated, so it is too narrow.",
+        "Intervals by class have the same form; with so many classes, expect one in twenty to exclude zero by chance.",
     ]
 
 
@@ -186,9 +220,8 @@ def tuning_text(summary):
     record = (summary.get("setting") or {}).get("tuning")
     if not record:
         return [
-            "Tuning: there is no tuning record (docs/tuning.json), so neither the labels spent on tuning nor the "
-            "convergence "
-            "of the runs can be stated."
+            "Tuning: docs/tuning.json is not of these data and this training, or is not there: rates were not searched here, and whether "
+            "the runs are converged was not checked."
         ]
     sentences = []
     if (frames := record.get("tuning_frames")) is not None:
@@ -208,29 +241,15 @@ def tuning_text(summary):
             f"{2 * row['steps']} ({gain(row)})"
             for f, row in rows
         )
-        seeds = rows[0][1].get("seeds", 1)
-        runs = f"{seeds} seeds (mean ± its standard error)" if seeds > 1 else "one seed"
+        count = rows[0][1].get("seeds", 1)
+        runs = f"{count} seeds (mean ± its standard error)" if count > 1 else "one seed"
         sentences.append(
             f"Convergence check of the baseline on the tuning streets, {runs}, mIoU with the steps used and with twice as many: {text}."
         )
-        changes = {share(float(f)): row["miou_double"] - row["miou"] for f, row in rows}
-        gains = [name for name, change in changes.items() if change >= CONVERGED]
-        losses = [name for name, change in changes.items() if change <= -CONVERGED]
-        left = [share(f) for f in summary.get("fractions", ()) if f"{f:g}" not in convergence]
-        if gains:
-            sentences.append(
-                f"The baseline is NOT converged at {', '.join(gains)}: twice the steps gain {CONVERGED} points or more, so the "
-                "differences there are at equal steps and say less about labels than they would at convergence."
-            )
-        elif not losses:
-            sentences.append(
-                f"The baseline is converged: twice the steps change less than {CONVERGED} points everywhere."
-                if not left
-                else f"At {', '.join(changes)} the baseline is converged: twice the steps change less than {CONVERGED} points."
-            )
-        if losses:
-            sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
-        if left:
+        for found, text in FOUND.items():
+            if at := [share(float(f)) for f, row in rows if converged(row) == found]:
+                sentences.append(text.format(", ".join(at)))
+        if left := [share(f) for f in summary.get("fractions", ()) if f"{f:g}" not in convergence]:
             sentences.append(
                 f"At {', '.join(left)} the check was not run: part of the differences may be a head start."
             )
@@ -244,15 +263,30 @@ def tuning_text(summary):
     return sentences
 
 
+def change(row):
+    """What twice the steps change, in points, and the standard error of that, 0 of one seed; to the two decimals that are said."""
+    each = row.get("differences", [])
+    error = stdev(each) / len(each) ** 0.5 if len(each) > 1 else 0.0
+    return round(row["miou_double"] - row["miou"], 2), round(error, 2)
+
+
 def gain(row):
-    """What twice the steps change, and the standard error of that where there are several seeds."""
-    change, each = row["miou_double"] - row["miou"], row.get("differences", [])
-    return f"{change:+.2f}" + (f" ± {stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else "")
+    """`change` in words."""
+    found, error = change(row)
+    return f"{found:+.2f}" + (f" ± {error:.2f}" if len(row.get("differences", [])) > 1 else "")
+
+
+def converged(row):
+    """A row of the check of convergence -> a key of FOUND, one rule for every place that says it."""
+    found, error = change(row)
+    if error > CONVERGED:
+        return "untold"
+    return "gain" if found >= CONVERGED else "loss" if found <= -CONVERGED else "still"
 
 
 def markdown(summary):
     """The main table, what it shows and how, as Markdown."""
-    parts = [f"**{summary['made_up']}**\n"] if summary["made_up"] else []
+    parts = [f"**{sentence}**\n" for sentence in banners(summary)]
     parts += [markdown_table(*main_table(summary)), ""]
     parts += [f"- {sentence}" for sentence in headline(summary)] + [""]
     parts += [f"- {sentence}" for sentence in method(summary)]
