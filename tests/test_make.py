@@ -350,6 +350,15 @@ def test_feature_maps_of_other_images_are_refused_at_the_start(monkeypatch, caps
     sections["data"] |= data
     sections["teacher"] = {"name": "features", "source": str(tmp_path / "maps"), "pairs_per_frame": 8}
     assert estimate.checked() == sections
+    # The default of a copy that no teacher was named for: a folder that `xkd.sim` would make, of images and not of maps.
+    sections["teacher"]["source"] = "data/cityscapes"
+    (tmp_path / "copy").mkdir()
+    shutil.copy(xkd.ROOT / "params.yaml", tmp_path / "copy")
+    with monkeypatch.context() as copied:
+        copied.setattr(xkd, "ROOT", tmp_path / "copy")
+        assert estimate.main([]) == 1
+    said = capsys.readouterr().err
+    assert said == "xkd: params.yaml: teacher.source is data/cityscapes, and there is no such folder.\n"
     sections["teacher"]["source"] = str(tmp_path)
     assert estimate.main([]) == 1
     said = capsys.readouterr().err

@@ -81,7 +81,9 @@ def checked():
     for name, folder in (("data.root", data["root"]), ("teacher.source", teacher.get("source"))):
         if not isinstance(folder, str):
             raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
-        if not made(folder) and not (xkd.ROOT / folder).is_dir():
+        # `xkd.sim` makes images for a teacher to look at, no feature maps of others.
+        awaited = made(folder) and (name, teacher["name"]) != ("teacher.source", "features")
+        if not awaited and not (xkd.ROOT / folder).is_dir():
             raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
     if teacher["name"] == "features" and (xkd.ROOT / data["root"]).is_dir():
         check_first_map(data, teacher)
