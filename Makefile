@@ -28,7 +28,7 @@ help:
 	echo 'make repro     install, make the data, run what is not done yet, show the results'
 	echo 'make demo      the same stages on tiny data, in out/demo (some minutes)'
 	echo 'make real DATA=folder FEATURES=folder [KIND=semantickitti] [SET="distill.steps=50 ..."]'
-	echo '               the same stages on your data, in out/real'
+	echo '               the same stages on your data, in out/real; values in SET hold no blanks'
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
 	echo 'make bench     every step against a named peer and what the machine can do (QUICK=1: tiny, only to see that it runs)'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
@@ -38,7 +38,9 @@ help:
 
 install:
 	@$(STOP)
-	test "$$(cat "$(ENV)/.xkd" 2>/dev/null)" != "$(STAMP)" || exit 0
+	test "$$(cat "$(ENV)/.xkd" 2>/dev/null)" != "$(STAMP)" && ready= || ready=yes
+	# An interpreter that is named is looked at also where nothing is left to install.
+	test -z "$$ready" || test "$(origin PYTHON)" = 'command line' || exit 0
 	hint='install it, or name one: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11'
 	test -n "$(BASE)" || stop "Python 3.11 is needed and no python3.11 was found: $$hint"
 	command -v "$(BASE)" > /dev/null || stop "Python 3.11 is needed and $(BASE) is not there: $$hint"
@@ -50,6 +52,7 @@ install:
 		|| stop "$(BASE) has no C headers, which torch-scatter is built with: install them (python3.11-dev)."
 	command -v c++ > /dev/null || command -v g++ > /dev/null || stop "A C++ compiler is needed to build torch-scatter and no c++ or g++ was found: install one (g++)."
 	command -v git > /dev/null || stop "git is needed and was not found: install it (git)."
+	test -z "$$ready" || exit 0
 	echo 'xkd: installing into $(ENV): a download of 0.5 to 4 GB, and 3 to 6 minutes of compiling, once.'
 	test -n "$(JOINED)" || "$(BIN)/python" -m pip --version > /dev/null 2>&1 || "$(BASE)" -m venv "$(ENV)"
 	$(PIP) 'setuptools>=77' wheel ninja "$$(grep '^torch==' requirements.txt)"
@@ -59,6 +62,7 @@ install:
 	# pip may have kept one that was built against another torch.
 	"$(BIN)/python" -c 'import torch_scatter' 2>/dev/null || FORCE_ONLY_CPU=1 $(PIP) --no-build-isolation --no-deps --no-cache-dir \
 		--force-reinstall "$$(grep '^torch-scatter==' requirements.txt)"
+	echo 'xkd: the other packages.'
 	$(PIP) --requirement requirements.txt
 	$(PIP) --no-build-isolation --no-deps --editable .
 	echo "$(STAMP)" > "$(ENV)/.xkd"

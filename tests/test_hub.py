@@ -53,6 +53,21 @@ def test_the_folder_loads_and_its_card_has_the_numbers(sweep, tmp_path):
     assert (tmp_path / "hub" / "curve.png").is_file()
 
 
+def test_a_card_of_one_seed_claims_no_interval(sweep):
+    summary, metrics = (
+        read_json(sweep / name) for name in ("report/report.json", "metrics/finetune-0.1-xmodel-0.json")
+    )
+    network = student.load(sweep / "finetune" / "0.1-xmodel-0")
+    assert "All 2 seeds: " in hub.card("0.1-xmodel-0", network, metrics, summary)
+    for row in summary["scores"]:
+        row |= {"n": 1, "sd": None}
+    for row in (row for rows in summary["differences"].values() for row in rows):
+        row |= {"n": 1, "low": None, "high": None}
+    text = hub.card("0.1-xmodel-0", network, metrics, summary)
+    assert " 1 seed: " in text and "points to training from scratch, no interval. It sees LiDAR alone." in text
+    assert "95 % interval" not in text and "1 seeds" not in text
+
+
 def test_recorded_data_are_named(sweep, tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "made", lambda root: False)
     hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")

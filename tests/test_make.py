@@ -86,6 +86,40 @@ def test_an_environment_that_is_up_to_date_is_left_alone(bare):
     assert "no python3.11 was found" in make(checkout, programs, "install").stderr
 
 
+def test_a_python_that_is_named_is_looked_at_also_where_nothing_is_left_to_install(bare):
+    checkout, programs = bare
+    asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".xkd").write_text(asked)
+    assert "/nonexistent is not there" in make(checkout, programs, "install", "PYTHON=/nonexistent").stderr
+    program(programs / "old", "echo 3.9")
+    assert "old is 3.9" in make(checkout, programs, "install", f"PYTHON={programs / 'old'}").stderr
+    program(programs / "new", f'exec "{sys.executable}" "$@"')
+    for tool in ("g++", "git"):
+        program(programs / tool, "exit 0")
+    done = make(checkout, programs, "install", f"PYTHON={programs / 'new'}")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_install_says_what_it_does_before_each_part(bare):
+    """Its recipe, with a pip that does nothing: four lines, and the environment is stamped."""
+    checkout, programs = bare
+    for tool in ("g++", "git"):
+        program(programs / tool, "exit 0")
+    program(programs / "python3.11", f'case "$1 $2" in "-c "*) exec "{sys.executable}" "$@";; esac')
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    program(checkout / ".venv" / "bin" / "python", "exit 0")
+    said = make(checkout, programs, "install").stdout.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["xkd"] * 4
+    starts = ("installing into", "torch is there", "the other packages.", "installed;")
+    assert all(line.startswith(f"xkd: {start}") for line, start in zip(said, starts, strict=True))
+    assert (checkout / ".venv" / ".xkd").exists()
+
+
+def test_the_help_says_what_set_takes(bare):
+    assert "values in SET hold no blanks" in make(*bare).stdout
+
+
 @pytest.mark.parametrize("target", ["real", "real-study"])
 def test_real_needs_folders(bare, tmp_path, target):
     checkout, programs = bare
@@ -119,6 +153,13 @@ def origin(tmp_path):
     return root
 
 
+def tracked(root):
+    """Makes the folder a git repository that tracks what it does not ignore."""
+    (root / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
+    for command in ("init --quiet", "add ."):
+        subprocess.run(["git", *command.split()], cwd=root, check=True)
+
+
 def there(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -126,8 +167,7 @@ def there(folder):
 @pytest.mark.parametrize("git", [False, True])
 def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     if git:
-        (origin / ".gitignore").write_text("/out/\n/data/\n.venv/\n__pycache__/\n")
-        subprocess.run(["git", "init", "--quiet"], cwd=origin, check=True)
+        tracked(origin)
     code = {"xkd/a.py", "dvc.yaml", "study/dvc.yaml"} | ({".gitignore"} if git else set())
     own = {".xkd-profile", "params.yaml", ".dvc/config"}
     dest = tmp_path / "copy"
@@ -146,6 +186,42 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     profiles.copy(dest, {}, origin)
     assert there(dest) == code | own
     assert (dest / "dvc.lock").read_text() == (dest / "docs" / "tuning.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_a_copy_leaves_what_is_not_the_projects(origin, git):
+    """Data, pages and the copy itself, all in the checkout; a module that is not tracked yet is the project's, data beside it are not."""
+    if git:
+        tracked(origin)
+    for name in ("drives/a.bin", "xkd/new.py", "xkd/samples/b.bin", "first/mine.html", "first/.xkd-profile"):
+        (origin / name).parent.mkdir(exist_ok=True)
+        (origin / name).touch()
+    sections = {"data": {"root": str(origin / "xkd" / "samples")}}
+    dest = origin / "first"
+    for _ in range(2):
+        profiles.copy(dest, sections, origin)
+        code = {"xkd/a.py", "xkd/new.py", "dvc.yaml", "study/dvc.yaml"} | ({".gitignore"} if git else set())
+        assert there(dest) == code | {".xkd-profile", "params.yaml", ".dvc/config"}
+        (dest / "xkd" / "gone.py").touch()
+
+
+def test_a_renewed_copy_keeps_the_data_set_inside_it(tmp_path, origin):
+    dest = tmp_path / "copy"
+    for folder in ("drives", "xkd/samples"):
+        sections = {"data": {"root": str(dest / folder)}}
+        profiles.copy(dest, sections, origin)
+        (dest / folder).mkdir(exist_ok=True)
+        (dest / folder / "scan.bin").touch()
+        profiles.copy(dest, sections, origin)
+        assert (dest / folder / "scan.bin").exists()
+
+
+def test_a_checkouts_folders_are_known():
+    listed = profiles.listed(xkd.ROOT, "--cached")
+    if not listed:
+        pytest.skip("no git checkout")
+    folders = {Path(name).parts[0] for name in listed if "/" in name}
+    assert folders <= {*profiles.FOLDERS, *profiles.OWN}
 
 
 def test_a_copy_can_run_the_study(tmp_path):
@@ -343,6 +419,15 @@ def test_feature_maps_of_other_images_are_refused_at_the_start(monkeypatch, caps
     sections["data"] |= data
     sections["teacher"] = {"name": "features", "source": str(tmp_path / "maps"), "pairs_per_frame": 8} | own
     assert estimate.checked() == sections
+    # The default of a copy that no teacher was named for: a folder that `xkd.sim` would make, of images and not of maps.
+    sections["teacher"]["source"] = "data/cityscapes"
+    (tmp_path / "copy").mkdir()
+    shutil.copy(xkd.ROOT / "params.yaml", tmp_path / "copy")
+    with monkeypatch.context() as copied:
+        copied.setattr(xkd, "ROOT", tmp_path / "copy")
+        assert estimate.main([]) == 1
+    said = capsys.readouterr().err
+    assert said == "xkd: params.yaml: teacher.source is data/cityscapes, and there is no such folder.\n"
     sections["teacher"]["source"] = str(tmp_path)
     assert estimate.main([]) == 1
     said = capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cell_files import cells_of
 
-from xkd import XkdError, report, words
+from xkd import XkdError, figures, page, plots, report, teachers, words
 from xkd.files import read_json, write_json
 from xkd.made_cells import made_cells
 from xkd.summary import summarise
@@ -120,6 +120,22 @@ def test_the_page_stands_alone(built):
     assert "Made-up numbers" in text and "Made-up numbers" in (built[0] / "table.md").read_text()
 
 
+def test_the_columns_of_the_class_table_are_told_apart(built):
+    header, rows = words.class_table(built[1])
+    of = {
+        share: [f"{name}, {share}" for name in ("from scratch", "distilled", "xmodel")] for share in ("10 %", "100 %")
+    }
+    gains = {share: [f"distilled - scratch, {share}", f"xmodel - scratch, {share}"] for share in of}
+    assert header == ["class", *of["10 %"], *gains["10 %"], *of["100 %"], *gains["100 %"]]
+    assert all(len(row) == len(header) for row in rows)
+
+
+def test_a_wide_table_scrolls_inside_the_page(built):
+    text = (built[0] / "report.html").read_text()
+    assert ".table{overflow-x:auto}" in text.partition("</style>")[0]
+    assert text.count("<table>") == text.count('<div class="table"><table>') == text.count("</table></div>") == 3
+
+
 def test_the_same_cells_give_the_same_bytes(trial, built, sections, tmp_path):
     report.build(trial, tmp_path, sections, built[0].parent / "tuning.json")
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -141,26 +157,41 @@ def test_what_the_numbers_rest_on_is_said(built):
 def test_a_baseline_that_is_not_converged_is_called_so(built):
     said = "\n".join(words.method(built[1]))
     # Twice the steps take exactly 0.5 points from 10 % and give 1.25 to 100 %.
-    assert "NOT converged at 100 %:" in said and "At 10 % twice the steps lose 0.5 points or more." in said
-    just = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.5}}}
-    assert "NOT converged at 100 %:" in " ".join(words.tuning_text({"setting": {"tuning": just}}))
-    near = {"convergence": {"1": {"steps": 900, "miou": 60.0, "miou_double": 60.4, "seeds": 3}}}
-    assert "is converged" in " ".join(words.tuning_text({"setting": {"tuning": near}}))
-    said = " ".join(words.tuning_text({"setting": {"tuning": near}, "fractions": [0.25, 1]}))
-    assert "At 100 % the baseline is converged" in said and "At 25 % the check was not run" in said
-    past = {"miou": 60.0, "miou_double": 59.0, "steps": 900, "seeds": 3, "differences": [-2.0, -1.0, 0.0]}
+    assert "NOT converged at 100 %:" in said and "At 10 % more steps do not help: twice as many lose 0.5 points" in said
     unknown = " ".join(words.tuning_text({"setting": {"tuning": {"tuning_frames": 80}}}))
-    assert "was not checked" in unknown and "was not checked" not in " ".join(
-        words.tuning_text({"setting": {"tuning": just}})
-    )
-    said = " ".join(words.tuning_text({"setting": {"tuning": {"convergence": {"0.01": past}}}}))
-    # The standard deviation of -2, -1, 0 is 1, and the error of their mean 1 / sqrt(3).
-    assert "59.00 at 1800 (-1.00 ± 0.58)" in said and "At 1 % twice the steps lose 0.5 points or more." in said
-    assert "is converged" not in said
+    assert "was not checked" in unknown and "was not checked" not in said
+
+
+@pytest.mark.parametrize(
+    ("differences", "says", "found"),
+    [
+        ([0.5, 0.5], "+0.50 ± 0.00", "The baseline is NOT converged at 5 %:"),
+        ([0.4, 0.4], "+0.40 ± 0.00", "At 5 % the baseline is converged:"),
+        ([-0.4, -0.6], "-0.50 ± 0.10", "At 5 % more steps do not help:"),
+        # The error of two numbers' mean is half of what lies between them: half a point is not larger than half a point.
+        ([0.0, 1.0], "+0.50 ± 0.50", "The baseline is NOT converged at 5 %:"),
+        ([0.0, 1.02], "+0.51 ± 0.51", "At 5 % the seeds cannot tell"),
+        ([-2.0, -0.8], "-1.40 ± 0.60", "At 5 % the seeds cannot tell"),
+        ([-0.6, 0.6], "+0.00 ± 0.60", "At 5 % the seeds cannot tell"),
+        ([-2.0, -1.0, 0.0], "-1.00 ± 0.58", "At 5 % the seeds cannot tell"),  # a deviation of 1, over the root of 3
+        ([0.6], "+0.60", "The baseline is NOT converged at 5 %:"),
+    ],
+)
+def test_one_rule_says_whether_the_baseline_is_converged(differences, says, found):
+    row = {"steps": 900, "miou": 60.0, "miou_double": 60 + sum(differences) / len(differences)}
+    row |= {"seeds": len(differences), "differences": differences}
+    said = words.tuning_text({"setting": {"tuning": {"convergence": {"0.05": row}}}, "fractions": [0.05, 0.25]})
+    assert f"({says})." in said[0] and said[1].startswith(found)
+    assert said[2].startswith("At 25 % the check was not run") and len(said) == 3
 
 
 def test_tuning_frames_stand_in_the_table(built):
     assert {row[1].partition(" ")[2] for row in words.main_table(built[1])[1]} == {"(+ 12 for tuning)"}
+
+
+def test_every_teacher_has_words():
+    assert set(words.TEACHERS) == set(teachers.names())
+    assert all(words.TEACHERS[name] in words.teacher_text({"name": name}) for name in teachers.names())
 
 
 def test_a_tuning_record_of_other_data_does_not_count(built, sections):
@@ -183,7 +214,10 @@ def test_a_cell_outside_the_sweep_does_not_count_and_a_missing_one_is_named(tria
 
 def test_without_a_tuning_record_it_says_so(tmp_path):
     summary = {"setting": report.setting({}, tmp_path / "none.json")}
-    assert "no tuning record" in words.tuning_text(summary)[0]
+    (said,) = words.tuning_text(summary)
+    assert (
+        "docs/tuning.json is not of these data and this training, or is not there: rates were not searched here" in said
+    )
     unequal = TUNING | {"search": TUNING["search"] | {"scratch": {"0.1": {"0.1": 1.0}}}}
     assert "DIFFERENT rates" in " ".join(words.tuning_text({"setting": {"tuning": unequal}}))
 
@@ -194,8 +228,32 @@ def test_one_seed_and_one_street_claim_no_interval(tmp_path):
     assert not summary["street_variance"] and summary["scores"][0]["street_error"] is None
     row = summary["differences"]["distilled"][0]
     assert (row["mean"], row["low"], row["high"], row["sd"]) == (10, None, None, None)
-    assert "for want of a second seed" in words.headline(summary)[0]
-    assert "seeds alone" in " ".join(words.method(summary))
+    assert "for want of a second seed, 1 seed)" in words.headline(summary)[0]
+    assert "There are no intervals" in " ".join(words.method(summary))
+    right |= {(0.5, "scratch", 1): [4], (0.5, "distilled", 1): [7]}
+    summary = summarise(report.collect(cells_of(tmp_path / "two", right, streets=["a"])), draws=10)
+    assert "2 seeds)" in words.headline(summary)[0] and "seeds alone" in " ".join(words.method(summary))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_seed_is_called_a_demonstration_and_no_figure_speaks_of_intervals(tmp_path, count):
+    right = {
+        (0.5, init, seed): [found, found] for init, found in (("scratch", 4), ("distilled", 6)) for seed in range(count)
+    }
+    cells = report.collect(cells_of(tmp_path / "out", right))
+    summary = summarise(cells, draws=10) | {"setting": {}}
+    curve, gains = plots.curve(summary), plots.gains(summary, cells.colours)
+    texts = [note.text for note in curve.layout.annotations] + [gains.layout.title.text]
+    drawn = [figures.curve(summary), figures.gains(summary, cells.colours)]
+    texts += [axis.get_title() for axis in drawn[0].axes] + [drawn[1].get_supxlabel()]
+    about = [text for text in texts if "minus from scratch" in text or "aired difference" in text]
+    assert len(about) == 4 and [("interval" in text) for text in about] == [count == 2] * 4
+    assert sum("one seed" in text for text in texts) == (2 if count == 1 else 0)
+    text, table = page.html(cells, summary, []), words.markdown(summary)
+    assert text.count('<p class="warn">A demonstration: all numbers are of one seed') == (count == 1)
+    assert ("**A demonstration: all numbers are of one seed" in table.partition("| labels")[0]) == (count == 1)
+    assert ("interval does not touch zero" in text) == (count == 2)
+    assert "student named in the title labels better" in text
 
 
 def test_an_interval_with_zero_is_called_so():

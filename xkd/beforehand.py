@@ -148,7 +148,9 @@ def check_folders(data, teacher):
             raise XkdError(f"params.yaml: {name} is {folder!r}; it has to be a folder.")
         # The weights of `resnet` are one file.
         is_there = (xkd.ROOT / folder).exists() if teacher["name"] == "resnet" else (xkd.ROOT / folder).is_dir()
-        if not made(folder) and not is_there:
+        # `xkd.sim` makes images for a teacher to look at, no feature maps of others.
+        awaited = made(folder) and (name, teacher["name"]) != ("teacher.source", "features")
+        if not awaited and not is_there:
             raise XkdError(f"params.yaml: {name} is {folder}, and there is no such folder.")
     if teacher["name"] == "features" and (xkd.ROOT / data["root"]).is_dir():
         check_first_map(data, teacher)

@@ -13,7 +13,7 @@ from PIL import Image
 from xkd import metrics
 from xkd.files import atomic
 from xkd.palette import DIVERGING, FAINT, INK, SEQUENTIAL, class_rgb, css, share, styles
-from xkd.summary import main, summed
+from xkd.summary import alone, compared, main, summed, sure
 
 WIDTH, DPI = 8.0, 160
 STYLE = {
@@ -73,9 +73,8 @@ def curve(summary):
         # Beside the mean's marker, a column for each init, or the runs of two inits hide each other.
         at = [place[cell["fraction"]] + 0.07 + 0.05 * k for cell in runs]
         axes[0].scatter(at, [cell["miou"] for cell in runs], s=8, color=look.colour, linewidths=0)
-    axes[0].set(
-        ylabel="mIoU on validation (%)", title="Mean (line), ± 1 standard deviation over seeds (band), each run (dots)"
-    )
+    spread = "Mean (line), ± 1 standard deviation over seeds (band), each run (dots)"
+    axes[0].set(ylabel="mIoU on validation (%)", title="The run of one seed" if alone(summary) else spread)
     axes[0].legend(loc="lower right")
     for k, (init, points) in enumerate(summary["differences"].items()):
         x = np.array([place[row["fraction"]] for row in points]) + 0.08 * (k - (len(summary["differences"]) - 1) / 2)
@@ -92,7 +91,8 @@ def curve(summary):
             axes[1].annotate(f"{row['mean']:+.1f}", (at, row["mean"]), **where)
     if rows == 2:
         axes[1].axhline(0, color=INK, linewidth=0.8)
-        axes[1].set(ylabel="gain (points)", title="Paired difference to training from scratch, 95 % interval")
+        lines = ", 95 % interval" if sure(compared(summary)) else ""
+        axes[1].set(ylabel="gain (points)", title=f"Paired difference to training from scratch{lines}")
         axes[1].margins(y=0.15)
     axes[-1].set_xticks(list(place.values()), [tick(summary, fraction) for fraction in place])
     axes[-1].set(xlabel="labelled share of the training frames (number of frames)", xlim=(-0.3, len(place) - 0.5))
@@ -130,7 +130,8 @@ def gains(summary, colours):
         axis.set_title(f"{share(fraction)} of the labels")
     panels[0].set_yticks(range(len(classes)), [row["name"].replace("_", " ") for row in classes])
     panels[0].invert_yaxis()
-    figure.supxlabel(f"IoU, {styles([init])[init].name} minus from scratch (points; line = 95 % interval)", fontsize=10)
+    lines = "; line = 95 % interval" if any(sure(row["difference"][init]) for row in classes) else ""
+    figure.supxlabel(f"IoU, {styles([init])[init].name} minus from scratch (points{lines})", fontsize=10)
     return figure
 
 

@@ -45,7 +45,9 @@ def card(cell, network, metrics, summary):
     row = next(r for r in summary["scores"] if r["fraction"] == metrics["fraction"] and r["init"] == metrics["init"])
     gains = [d for d in summary["differences"].get(metrics["init"], []) if d["fraction"] == metrics["fraction"]]
     gain = "".join(
-        f"; {d['mean']:+.2f} points to training from scratch, 95 % interval {words.interval(d)}" for d in gains
+        f"; {d['mean']:+.2f} points to training from scratch, "
+        + ("no interval" if d["low"] is None else f"95 % interval {words.interval(d)}")
+        for d in gains
     )
     kind, name, sentences = given["data"]["kind"], given["data"]["root"], words.method(summary)
     if made(name):
@@ -69,7 +71,8 @@ def card(cell, network, metrics, summary):
         f"# {cell}\n",
         f"A LiDAR segmentation network ({size:,} weights), `{metrics['init']}` on {share(metrics['fraction'])} of the labels "
         f"({metrics['frames']} frames), seed {metrics['seed']}: {metrics['miou']:.2f} mIoU on the validation streets. "
-        f"All {row['n']} seeds: {row['mean']:.2f} mIoU, standard deviation {words.points(row['sd'])}{gain}. It sees LiDAR alone.\n",
+        f"{'All ' * (row['n'] > 1)}{words.seeds(row['n'])}: {row['mean']:.2f} mIoU, standard deviation {words.points(row['sd'])}{gain}. "
+        "It sees LiDAR alone.\n",
         "```python\nimport xkd\n\nnetwork = xkd.load('this folder')\n"
         "classes = network.segment(points, intensity)  # (N, 3) metres, x forward, y left, z up; (N,) 0..1\n```\n",
         f"Classes: {', '.join(network.config['classes'])}.\n",

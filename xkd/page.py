@@ -6,17 +6,18 @@ import json
 from plotly.offline import get_plotlyjs
 
 from xkd import plots, words
+from xkd.summary import compared, sure
 
 CSS = """body{font:15px/1.5 'DejaVu Sans',Verdana,sans-serif;color:#222;max-width:960px;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0;font-size:13px}
 td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}th{border-bottom:2px solid #222}.warn{background:#fff3cd;padding:.6em 1em}
-.plot{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
+.plot,.table{overflow-x:auto}h2{margin-top:2em}code{background:#f4f4f4}"""
 
 CAPTIONS = {
     "curve": "How far a share of the labels goes. Higher is better; where the lower panel's interval does not touch zero, other seeds and "
     "other streets are not expected to undo the difference.",
-    "gains": "Which classes the gain comes from. A bar to the right is a class that the student named below it labels better.",
+    "gains": "Which classes the gain comes from. A bar to the right is a class that the student named in the title labels better.",
     "confusion": "What is taken for what. Orange cells are shares that grew, violet ones shares that shrank: on "
     "the diagonal "
     "orange is good, elsewhere it is a mistake made more often.",
@@ -26,14 +27,17 @@ CAPTIONS = {
     "coverage": "What each label subset contains. A class without a labelled point cannot be learnt, whoever learns from it.",
 }
 
+UNSURE = "How far a share of the labels goes. Higher is better; without an interval nothing says what other seeds and other streets would "
+UNSURE += "make of a difference."
+"""The caption of the curve where there are no intervals."""
+
 
 def html(cells, summary, shown):
     """The whole page as a string; equal input gives an equal string."""
     drawn = figures(cells, summary, shown)
-    warn = f'<p class="warn">{escape.escape(summary["made_up"])}</p>' if summary["made_up"] else ""
     parts = [
         "<h1>How many labels does distillation save?</h1>",
-        warn,
+        *[f'<p class="warn">{escape.escape(sentence)}</p>' for sentence in words.banners(summary)],
         bullets(words.headline(summary)),
         html_table(*words.main_table(summary)),
         drawn["curve"],
@@ -62,11 +66,12 @@ def figures(cells, summary, shown):
         drawn["gains"] = plots.gains(summary, cells.colours)
     if shown:
         drawn["frames"] = plots.frames(shown, cells.classes, cells.colours)
+    captions = CAPTIONS if sure(compared(summary)) else CAPTIONS | {"curve": UNSURE}
     result = {}
     for name, figure in drawn.items():
         # A fixed id: by default each is random and no two pages would be equal.
         body = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False})
-        result[name] = f'<div class="plot">{body}</div><p>{CAPTIONS[name]}</p>'
+        result[name] = f'<div class="plot">{body}</div><p>{captions[name]}</p>'
     return result
 
 
@@ -83,4 +88,4 @@ def details(name, value):
 def html_table(header, rows):
     head = "".join(f"<th>{escape.escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{escape.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>\n{body}</table>"
+    return f'<div class="table"><table><tr>{head}</tr>\n{body}</table></div>'

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from xkd import metrics
 from xkd.palette import DIVERGING, FAINT, FONT_PIXELS, IGNORED, INK, SEQUENTIAL, css, share, styles
-from xkd.summary import main, summed
+from xkd.summary import alone, compared, main, summed, sure
 
 WIDTH = 960
 
@@ -34,8 +34,9 @@ def curve(summary):
     """Label efficiency: mIoU over the labelled share with its spread over seeds, and the paired gain with its
     interval."""
     rows = 2 if summary["differences"] else 1
-    titles = ["mean (line), ± 1 standard deviation over seeds (band), each run (dots)"]
-    titles += ["paired difference to training from scratch, 95 % interval"] if rows == 2 else []
+    spread, lines = "mean (line), ± 1 standard deviation over seeds (band), each run (dots)", ", 95 % interval"
+    titles = ["the run of one seed" if alone(summary) else spread]
+    titles += ["paired difference to training from scratch" + lines * sure(compared(summary))] * (rows - 1)
     figure = make_subplots(
         rows, 1, shared_xaxes=True, row_heights=[3, 2][:rows], vertical_spacing=0.1, subplot_titles=titles
     )
@@ -116,7 +117,8 @@ def gains(summary, colours):
         figure.add_vline(0, line_color=INK, line_width=1, row=1, col=column)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
     figure.update_xaxes(showgrid=True, gridcolor=FAINT, title="points")
-    title = f"IoU by class: {styles([init])[init].name} minus from scratch, lines are 95 % intervals"
+    title = f"IoU by class: {styles([init])[init].name} minus from scratch"
+    title += ", lines are 95 % intervals" * any(sure(row["difference"][init]) for row in summary["classes"])
     return look(figure, 160 + 28 * len(names), title=title, margin={"l": 150, "r": 20, "t": 90, "b": 60})
 
 

@@ -26,7 +26,11 @@ RECORD = "docs/tuning.json"
 """Copied once: `python -m xkd.tune` in a copy writes the copy's own there."""
 LEFT_OUT = ("data.dvc",)
 """data.dvc is the fingerprint of the default data set, which a copy does not have."""
-UNTRACKED = {".git", ".venv", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
+CODE = ("xkd", "notebooks", "study")
+"""Where a file that git does not track yet is copied too: a new module, a new notebook. Elsewhere it may be anybody's, data for one."""
+FOLDERS = (*CODE, ".ci", ".github", "benchmarks", "docs", "tests")
+"""Those of a checkout, where there is no git to tell."""
+UNTRACKED = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 
 
 def main(arguments=None):
@@ -82,10 +86,11 @@ def present(sections, key):
 def copy(dest, sections, root=None):
     """Makes or renews the copy of the checkout `root` at `dest`, with `sections` as its params.yaml.
 
-    An earlier copy keeps its data, outputs, lock file and DVC cache. XkdError if `dest` holds anything else.
+    An earlier copy keeps its data, outputs, lock file and DVC cache, and folders that no checkout has. `dest` and the data set
+    (data.root) are not copied where they lie in the checkout. XkdError if `dest` holds anything else.
     """
-    dest, root = Path(dest).resolve(), Path(root or xkd.ROOT)
-    if root.resolve().is_relative_to(dest):
+    dest, root = Path(dest).resolve(), Path(root or xkd.ROOT).resolve()
+    if root.is_relative_to(dest):
         raise XkdError(f"{dest}: holds the checkout itself.")
     if dest.exists() and not (dest.is_dir() and ((dest / MARKER).exists() or not any(dest.iterdir()))):
         raise XkdError(f"{dest}: is something else already (no {MARKER} in it); choose another folder.")
@@ -94,11 +99,13 @@ def copy(dest, sections, root=None):
         (dest / MARKER).touch()
     except OSError as error:
         raise XkdError(f"{dest}: cannot be made ({error.strerror}).") from None
+    data = present(sections, "data.root") or "data"
     for old in list(walked(dest)):
-        if old not in (MARKER, RECORD):
+        if not below(old, (MARKER, RECORD, *inside(dest, data))):
             (dest / old).unlink()
+    apart = (*OWN, *LEFT_OUT, *inside(root, dest, data))
     for name in files(root):
-        if not below(name, (*OWN, *LEFT_OUT)) and not (name == RECORD and (dest / name).exists()):
+        if not below(name, apart) and not (name == RECORD and (dest / name).exists()):
             (dest / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, dest / name)
     with atomic(dest / "params.yaml") as temporary:
@@ -113,25 +120,37 @@ def below(name, paths):
     return any(Path(name).is_relative_to(path) for path in paths)
 
 
+def inside(root, *folders):
+    """Those of the folders, absolute or from `root`, that lie in it, relative to it."""
+    places = [(root / folder).resolve() for folder in folders]
+    return [place.relative_to(root) for place in places if root in place.parents]
+
+
 def files(root):
-    """Files of the checkout that git tracks or does not ignore, relative; without git, all but caches and outputs."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        listed = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
-    except (OSError, subprocess.CalledProcessError):
-        listed = []
-    if not (root / ".git").exists() or not any(listed):
+    """Files of the checkout, relative: those that git tracks, and in CODE those that it does not ignore. Without git: those in FOLDERS
+    and beside them, but for caches and outputs."""
+    tracked = listed(root, "--cached") if (root / ".git").exists() else []
+    if not tracked:
         return sorted(walked(root))
-    return sorted(name for name in set(listed) if name and (root / name).is_file())
+    new = listed(root, "--others", "--exclude-standard", "--", *CODE)
+    return sorted(name for name in {*tracked, *new} if (root / name).is_file())
+
+
+def listed(root, *options):
+    """What `git ls-files` says with these options, [] where it fails."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), "ls-files", "-z", *options], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [name for name in done.stdout.decode().split("\0") if name]
 
 
 def walked(root):
     """The same from the folder alone."""
     for folder, inner, names in os.walk(root):
         relative = Path(folder).relative_to(root)
-        inner[:] = [
-            n for n in inner if n not in UNTRACKED and not n.endswith(".egg-info") and not below(relative / n, OWN)
-        ]
+        top = FOLDERS if relative == Path() else inner
+        inner[:] = [n for n in inner if n in top and n not in UNTRACKED and not below(relative / n, OWN)]
         yield from (str(relative / name) for name in names if not below(relative / name, OWN))
 
 

@@ -46,6 +46,21 @@ def main(summary):
     return list(summary["differences"])[-1]
 
 
+def alone(summary):
+    """Whether each row of the main table is a single run."""
+    return all(score["n"] == 1 for score in summary["scores"])
+
+
+def sure(rows):
+    """Whether one of some paired differences has an interval, which takes two seeds at one fraction at least."""
+    return any(row["low"] is not None for row in rows)
+
+
+def compared(summary):
+    """All rows of the paired differences in mIoU."""
+    return [row for rows in summary["differences"].values() for row in rows]
+
+
 def summed(cells, fraction, init):
     """(C, C) counts of all seeds and streets."""
     return cells.stack(fraction, init, cells.seeds(fraction, init)).sum((0, 1))

@@ -1,9 +1,9 @@
 """What the report says: its tables as rows of text and its sentences, all from the numbers of the summary."""
 
-from statistics import stdev
-
 import xkd
 from xkd.palette import share, styles
+from xkd.summary import alone, compared, sure
+from xkd.tuning_words import tuning_text
 
 TEACHERS = {
     "mini": "a small 2D network trained here, on the pixel labels of the image corpus (other streets, other cameras), "
@@ -12,6 +12,8 @@ TEACHERS = {
     "card, and pixel "
     "labels in its training count as labels too",
     "random": "the architecture of the small 2D network with weights that were never trained: a control",
+    "resnet": "a ResNet of a checkpoint, taken frozen; whether it learnt from images alone (MoCo, DINO) or from labels of them, and of "
+    "which images, is said by those who trained it",
     "features": "features that were computed beforehand by a network outside this pipeline; if that network was "
     "trained with "
     "pixel labels, they are a supervised prior",
@@ -24,9 +26,6 @@ XMODEL = (
     "the student, which sees LiDAR alone, learns from labels and pseudo-labels. So it sees unlabelled frames during fine-tuning, which the "
     "other rows do not, and a second network is trained for it."
 )
-
-CONVERGED = 0.5
-"""Points of mIoU that twice the training steps gain a converged baseline less than."""
 
 
 def points(value):
@@ -42,6 +41,16 @@ def interval(row):
     return "–" if row["low"] is None else f"[{row['low']:+.2f}, {row['high']:+.2f}]"
 
 
+def seeds(count):
+    return f"{count} seed{'s' * (count != 1)}"
+
+
+def banners(summary):
+    """What has to be read before any number: that they are made up, that they are of one seed."""
+    one = "A demonstration: all numbers are of one seed, so they have no intervals, and with another seed they would be others."
+    return [summary["made_up"]] * bool(summary["made_up"]) + [one] * alone(summary)
+
+
 def headline(summary):
     """Sentences on what was found: for each row, `xmodel` first, and fraction the gain, its interval, whether it can be told from zero."""
     sentences = []
@@ -54,7 +63,7 @@ def headline(summary):
                 clear = row["low"] > 0 or row["high"] < 0
                 verdict = f"95 % interval {interval(row)}" + ("" if clear else ", which includes zero")
             text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch"
-            text += f" ({verdict}, {row['n']} seeds)."
+            text += f" ({verdict}, {seeds(row['n'])})."
             factor = saved[row["fraction"]]["factor"]
             if factor is not None and factor > 1 and row["low"] is not None and row["low"] > 0:
                 text += f" Scratch reaches that score with about {factor:g} times the labels."
@@ -92,7 +101,7 @@ def class_table(summary):
     header = ["class"]
     for fraction in ends:
         header += [f"{styles([init])[init].name}, {share(fraction)}" for init in summary["inits"]]
-        header += [f"difference {share(fraction)}" for _ in summary["differences"]]
+        header += [f"{styles([init])[init].name} - scratch, {share(fraction)}" for init in summary["differences"]]
     rows = []
     for row in summary["classes"]:
         line = [row["name"].replace("_", " ")]
@@ -122,18 +131,11 @@ def coverage_table(summary):
 
 def method(summary):
     """How the numbers came about, as a list of sentences."""
-    streets = summary["streets"]
     sentences = [
         "Each seed has its own label subset (of all labels there is one) and its own distillation; all rows of a seed are "
         "fine-tuned on the same labelled frames, in as many steps.",
         *[XMODEL] * ("xmodel" in summary["inits"]),
-        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
-        "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
-        f"variance over the {streets} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
-        if summary["street_variance"]
-        else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
-        "streets cannot be estimated, so it is too narrow.",
-        "Intervals by class have the same form; with so many classes, expect one in twenty to exclude zero by chance.",
+        *interval_text(summary),
         f"Rounding: {summary['rounding']}.",
     ]
     given = summary.get("setting", {}).get("parameters", {})
@@ -143,6 +145,23 @@ def method(summary):
         teacher_text(given.get("teacher", {})),
         *tuning_text(summary),
         *sentences,
+    ]
+
+
+def interval_text(summary):
+    """What the intervals cover, or that there are none."""
+    if not sure(compared(summary)):
+        return [
+            "There are no intervals: they take two seeds of the baseline and of another row at one fraction at least."
+        ]
+    return [
+        "The 95 % interval is a paired t interval over seeds, its standard deviation pooled over the fractions (taken to be alike "
+        "and independent there: where they are not, it is too narrow at the fraction that varies most), plus the "
+        f"variance over the {summary['streets']} validation streets (bootstrap of whole streets, {summary['draws']} draws)."
+        if summary["street_variance"]
+        else "The 95 % interval is a paired t interval over seeds alone: with one validation street the variance over "
+        "streets cannot be estimated, so it is too narrow.",
+        "Intervals by class have the same form; with so many classes, expect one in twenty to exclude zero by chance.",
     ]
 
 
@@ -167,92 +186,9 @@ def teacher_text(teacher):
     )
 
 
-def searched(search, fraction, steps):
-    """The winners of the search at one fraction (as its key is written), and out of which rates."""
-    rows = {
-        init: {rate: by[fraction] for rate, by in rates.items() if fraction in by} for init, rates in search.items()
-    }
-    grids = {tuple(sorted(row, key=float)) for row in rows.values()}
-    grid = (
-        f"the same rates for every row ({', '.join(min(grids))})" if len(grids) == 1 else "DIFFERENT rates for the rows"
-    )
-    text = ", ".join(f"{init} {max(row, key=row.get)}" for init, row in rows.items())
-    return f"Learning rates at {share(float(fraction))} of the labels ({steps} steps), of {grid}: {text}."
-
-
-def tuning_text(summary):
-    """The labels used in all, the search for learning rates, and whether the runs had converged: from the tuning
-    record."""
-    record = (summary.get("setting") or {}).get("tuning")
-    if not record:
-        return [
-            "Tuning: there is no tuning record (docs/tuning.json), so neither the labels spent on tuning nor the "
-            "convergence "
-            "of the runs can be stated."
-        ]
-    sentences = []
-    if (frames := record.get("tuning_frames")) is not None:
-        where = record.get("tuning_streets", [])
-        checked = " and convergence was checked" if record.get("convergence") else ""
-        sentences.append(
-            f"Labels used: the frames of the subset plus {frames} tuning frames (from {len(where)} training streets), on which "
-            f"learning rates were chosen{checked}; validation streets were not looked at for that."
-        )
-    if search := record.get("search"):
-        fractions = {f for rates in search.values() for scores in rates.values() for f in scores}
-        sentences += [searched(search, f, record["steps"][f]) for f in sorted(fractions, key=float)]
-    if convergence := record.get("convergence"):
-        rows = sorted(convergence.items(), key=lambda item: float(item[0]))
-        text = "; ".join(
-            f"{share(float(f))}: {row['miou']:.2f} at {row['steps']} steps, {row['miou_double']:.2f} at "
-            f"{2 * row['steps']} ({gain(row)})"
-            for f, row in rows
-        )
-        seeds = rows[0][1].get("seeds", 1)
-        runs = f"{seeds} seeds (mean ± its standard error)" if seeds > 1 else "one seed"
-        sentences.append(
-            f"Convergence check of the baseline on the tuning streets, {runs}, mIoU with the steps used and with twice as many: {text}."
-        )
-        changes = {share(float(f)): row["miou_double"] - row["miou"] for f, row in rows}
-        gains = [name for name, change in changes.items() if change >= CONVERGED]
-        losses = [name for name, change in changes.items() if change <= -CONVERGED]
-        left = [share(f) for f in summary.get("fractions", ()) if f"{f:g}" not in convergence]
-        if gains:
-            sentences.append(
-                f"The baseline is NOT converged at {', '.join(gains)}: twice the steps gain {CONVERGED} points or more, so the "
-                "differences there are at equal steps and say less about labels than they would at convergence."
-            )
-        elif not losses:
-            sentences.append(
-                f"The baseline is converged: twice the steps change less than {CONVERGED} points everywhere."
-                if not left
-                else f"At {', '.join(changes)} the baseline is converged: twice the steps change less than {CONVERGED} points."
-            )
-        if losses:
-            sentences.append(f"At {', '.join(losses)} twice the steps lose {CONVERGED} points or more.")
-        if left:
-            sentences.append(
-                f"At {', '.join(left)} the check was not run: part of the differences may be a head start."
-            )
-    else:
-        sentences.append(
-            "Whether the baseline is converged was not checked: part of the differences may be a head start that longer "
-            "training would take back."
-        )
-    if note := record.get("note"):
-        sentences.append(note)
-    return sentences
-
-
-def gain(row):
-    """What twice the steps change, and the standard error of that where there are several seeds."""
-    change, each = row["miou_double"] - row["miou"], row.get("differences", [])
-    return f"{change:+.2f}" + (f" ± {stdev(each) / len(each) ** 0.5:.2f}" if len(each) > 1 else "")
-
-
 def markdown(summary):
     """The main table, what it shows and how, as Markdown."""
-    parts = [f"**{summary['made_up']}**\n"] if summary["made_up"] else []
+    parts = [f"**{sentence}**\n" for sentence in banners(summary)]
     parts += [markdown_table(*main_table(summary)), ""]
     parts += [f"- {sentence}" for sentence in headline(summary)] + [""]
     parts += [f"- {sentence}" for sentence in method(summary)]
