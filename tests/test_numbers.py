@@ -1,6 +1,7 @@
 """What counts as a number in tables and calibration files, and what is told in one sentence because numpy would take it for one."""
 
 import json
+import re
 
 import layout_pandaset
 import numpy as np
@@ -45,6 +46,7 @@ def test_none_is_not_a_number():
         *(True, [True, False], [1, True], [[1, 0], [0, True]], np.array([True]), [np.bool_(True)]),
         *([[1, 2], [3]], [1, [2]], [1j], {}, {"w": 1}, [{}], [object()], object()),
     ],
+    ids=lambda values: re.sub("0x.*", "", repr(values))[:40],
     ids=lambda values: repr(values)[:30],
 )
 def test_what_is_no_number(values):
