@@ -47,7 +47,6 @@ def test_none_is_not_a_number():
         *([[1, 2], [3]], [1, [2]], [1j], {}, {"w": 1}, [{}], [object()], object()),
     ],
     ids=lambda values: re.sub("0x.*", "", repr(values))[:40],
-    ids=lambda values: repr(values)[:30],
 )
 def test_what_is_no_number(values):
     assert numeric(values).shape == (0,)
