@@ -44,28 +44,30 @@ def numbers(values):
     return " ".join(f"{value:.12e}" for value in np.ravel(values))
 
 
-def semantickitti(root, change):
-    for path in root.rglob("calib.txt"):
+def relined(root, pattern, changed):
+    """Calibration files of lines `name: numbers`: changed(lines) -> those lines that are others, by name."""
+    for path in root.rglob(pattern):
         lines = dict(line.split(":", 1) for line in path.read_text().splitlines() if line.strip())
-        lines["Tr"] = numbers(change(matrix(lines["Tr"]))[:3])
+        lines |= changed(lines)
         rewrite(path, "".join(f"{name}: {line.strip()}\n" for name, line in lines.items()))
+
+
+def semantickitti(root, change):
+    relined(root, "calib.txt", lambda lines: {"Tr": numbers(change(matrix(lines["Tr"]))[:3])})
 
 
 def kitti_raw(root, change):
-    for path in root.rglob("calib_velo_to_cam.txt"):
-        lines = dict(line.split(":", 1) for line in path.read_text().splitlines() if line.strip())
+    def changed(lines):
         T = matrix(lines["R"], (3, 3))
         T[:3, 3] = np.array(lines["T"].split(), np.float64)
         T = change(T)
-        lines |= {"R": numbers(T[:3, :3]), "T": numbers(T[:3, 3])}
-        rewrite(path, "".join(f"{name}: {line.strip()}\n" for name, line in lines.items()))
+        return {"R": numbers(T[:3, :3]), "T": numbers(T[:3, 3])}
+
+    relined(root, "calib_velo_to_cam.txt", changed)
 
 
 def opencalib(root, change):
-    for path in root.rglob("calib.txt"):
-        lines = dict(line.split(":", 1) for line in path.read_text().splitlines() if line.strip())
-        lines["T"] = numbers(change(matrix(lines["T"]))[:3])
-        rewrite(path, "".join(f"{name}: {line.strip()}\n" for name, line in lines.items()))
+    relined(root, "calib.txt", lambda lines: {"T": numbers(change(matrix(lines["T"]))[:3])})
 
 
 def rellis3d(root, change):

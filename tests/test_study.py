@@ -80,6 +80,7 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("views", "channels"), "many", "params.yaml: views.channels is 'many'"),
         (("fused", "steps", "most"), 0, "fused.steps.most is 0"),
         (("study", "lr", "scratch"), -1, "study.lr.scratch is -1"),
+        (("study", "lr", "scratch"), [0.1], r"study.lr.scratch is \[0.1\]; it has to be one rate, or two"),
         (("study", "fractions"), [0], "outside"),
         (("study", "side", "fractions"), [2], "outside"),
     ],

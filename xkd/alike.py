@@ -30,7 +30,7 @@ def alike(dataset, index, teacher, students, path):
     for column, network in zip(axes.T.reshape(-1, 2), networks, strict=True):
         vectors = values[network["key"]][frame.index]
         cosines = cosine(vectors, vectors[row])
-        column[0].set_title(f"{network['title']}\n{network['name']}", fontsize=7, color=network["colour"])
+        column[0].set_title(f"{network['title']}\n{network['name']}", fontsize=6, color=network["colour"])
         image(column[0], together.images[frame.index][camera], pairs, camera, point, kept, cosines)
         shown = above(column[1], frame.points[kept], cosines, row)
         if frame.labels is not None:

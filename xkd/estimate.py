@@ -146,7 +146,7 @@ def calibrate():
     torch.set_num_threads(1)
     try:
         voxels, best = student.voxels(scans, config), float("inf")
-        for _ in range(24):
+        for _ in range(72):
             start = time.perf_counter()
             network(voxels)[1].square().mean().backward()
             best = min(best, time.perf_counter() - start)

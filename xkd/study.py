@@ -75,6 +75,11 @@ def check(params):
         check_params(name, section)
     study = params["study"]
     check_section("study.lr", study["lr"], dict.fromkeys(("scratch", *PRETRAINED, "fused"), "any"))
+    for init, given in study["lr"].items():
+        if isinstance(given, list) and len(given) != 2:
+            raise XkdError(
+                f"params.yaml: study.lr.{init} is {given}; it has to be one rate, or two: for few labels and for many."
+            )
     for fraction in (*study["fractions"], *study["side"]["fractions"]):
         check_fraction(fraction)
     return params

@@ -13,7 +13,7 @@ from xkd.mixed import Source
 from xkd.parallel import device
 from xkd.study_count import write
 from xkd.study_inputs import inputs
-from xkd.study_start import aligned, frames_of, init_path, initial, kind_of, place_of, rate_of, start_of
+from xkd.study_start import aligned, frames_of, init_path, initial, kind_of, place_of, rate, rate_of, start_of
 from xkd.study_variants import variant_of
 from xkd.train import predict
 
@@ -54,9 +54,9 @@ def fused_of(params, cell, out):
     """The fused network of a cell's labelled frames and seed, trained if it is not there yet: one for all the rows that need it."""
     place, frames = place_of(params, out, cell), frames_of(params, cell, out)
     init, settings = initial(params, cell, out), params["finetune"]
-    rate = finetune.rate(settings | {"lr": params["study"]["lr"]}, "fused", cell.fraction)
+    lr = rate(params, "fused", cell.fraction)
     shown = {key: value for key, value in settings.items() if key not in ("lr", "steps", "save_every", "shown")}
-    facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], rate, cell.seed]
+    facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], lr, cell.seed]
     facts += [
         place.split(params["data"]["train"]).digest,
         place.gathered(params["data"]["train"]).digest,
@@ -67,7 +67,7 @@ def fused_of(params, cell, out):
     if not path.exists():
         label = f"study-fused-{cell.fraction:g}-{cell.seed}"
         network, _, resume = unlabelled.train_fused(
-            place, frames, init, params["student"], settings, params, rate, cell.seed, label
+            place, frames, init, params["student"], settings, params, lr, cell.seed, label
         )
         fused.save(network, path, fraction=cell.fraction, seed=cell.seed)
         resume.unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def train(params, cell, out):
     """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and what `xkd.study_count.write` adds."""
     made, kind, place = made_of(params, cell, out), kind_of(cell), place_of(params, out)
     data, student, settings, seed = (*(params[n] for n in ("data", "student", "finetune")), cell.seed)
-    validation, frames, rate = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
+    validation, frames, lr = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
     count, resume, said = finetune.steps(len(frames), settings), None, None
     arguments = (
@@ -86,7 +86,7 @@ def train(params, cell, out):
         student,
         settings,
         params,
-        rate,
+        lr,
         seed,
         f"study-{cell.block}-{cell.row}-{cell.fraction:g}-{seed}",
     )
@@ -106,7 +106,7 @@ def train(params, cell, out):
                 settings | {"steps": {"base": count, "per_frame": 0, "most": count}},
             )
             network, _, resume = finetune.train(
-                place.split(data["train"]), frames, init, student, longer, rate, seed, label
+                place.split(data["train"]), frames, init, student, longer, lr, seed, label
             )
         elif kind == "taught":
             network, resume, said = taught(params, cell, out, frames, arguments)
@@ -118,7 +118,7 @@ def train(params, cell, out):
         "init": cell.row,
         "block": cell.block,
         "seed": seed,
-        "lr": rate,
+        "lr": lr,
         "made_of": made,
     }
     result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}

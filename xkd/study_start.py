@@ -53,11 +53,16 @@ def frames_of(params, cell, out):
 
 def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe."""
-    kind, rates = kind_of(cell), params["finetune"] | {"lr": params["study"]["lr"]}
+    kind = kind_of(cell)
     if kind in ("probe", "frozen"):
         return None
     init = "fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)
-    return finetune.rate(rates, init, cell.fraction)
+    return rate(params, init, cell.fraction)
+
+
+def rate(params, init, fraction):
+    """`finetune.rate` of the section study."""
+    return finetune.rate(params["finetune"] | {"lr": params["study"]["lr"]}, init, fraction)
 
 
 def scratch_of(cell):
