@@ -56,8 +56,10 @@ def test_the_check_compares_each_seed_with_itself(monkeypatch):
         }
 
     monkeypatch.setattr(tune, "scores", scores)
-    row = tune.convergence({}, 0.01, 0.25)
+    row = tune.convergence(PARAMS, 0.01, 0.25, (5, 2))
     assert row == {"steps": 7, "miou": 100.5, "miou_double": 100.7, "seeds": 2, "differences": [0.1, 0.3]}
+    for fraction, seeds in (0.05, 12), (0.06, 4):  # more subsets where labels are few
+        assert len(tune.convergence(PARAMS, 0.01, fraction)["differences"]) == seeds
 
 
 def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path):

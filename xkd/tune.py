@@ -4,7 +4,7 @@ docs/tuning.json.
 All rows get the same small search, at few labels (params finetune.few) and at all of them: the same rates and seeds, judged on the
 tuning streets, which are streets of the training split that nothing is trained on. The best mean wins; a winner at the edge of the
 rates extends them. The file is written then, and again after each fraction at which scratch was trained with its own rate for the
-pipeline's steps and for twice as many. Validation streets are not opened.
+pipeline's steps and for twice as many, on more label subsets where labels are few. Validation streets are not opened.
 """
 
 import argparse
@@ -31,7 +31,9 @@ from xkd.report import tuned
 from xkd.train import evaluate
 
 RATES, SEEDS = (0.003, 0.012, 0.048), (100, 101)
-"""The search every init gets, in steps that are larger than its noise; the check takes its seeds, which differ from those of the sweep."""
+"""The search every init gets, in steps that are larger than its noise, and label subsets that are none of the sweep's."""
+SUBSETS = (12, 4)
+"""How many label subsets the check of convergence takes up to params finetune.few of the labels, and above."""
 OUT = xkd.ROOT / "out"
 
 
@@ -143,13 +145,14 @@ def _search(params, names, fraction):
         rates = [min(rates) / ratio] * lower + rates + [max(rates) * ratio] * upper
 
 
-def convergence(params, rate, fraction):
+def convergence(params, rate, fraction, subsets=SUBSETS):
     """Steps, mIoU and mIoU after twice the steps (means), their difference a seed: of scratch at its own rate, at one fraction."""
-    jobs = [("scratch", fraction, s, rate, factor) for s in SEEDS for factor in (1, 2)]
+    seeds = [SEEDS[0] + i for i in range(subsets[fraction > params["finetune"]["few"]])]
+    jobs = [("scratch", fraction, s, rate, factor) for s in seeds for factor in (1, 2)]
     found = {(s, factor): row for (_, _, s, _, factor), row in scores(params, jobs).items()}
-    once, twice = ([found[s, factor]["miou"] for s in SEEDS] for factor in (1, 2))
-    row = {"steps": found[SEEDS[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
-    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(SEEDS)}
+    once, twice = ([found[s, factor]["miou"] for s in seeds] for factor in (1, 2))
+    row = {"steps": found[seeds[0], 1]["steps"], "miou": float(np.mean(once)), "miou_double": float(np.mean(twice))}
+    row = {k: round(v, 3) for k, v in row.items()} | {"seeds": len(seeds)}
     return row | {"differences": [round(b - a, 3) for a, b in zip(once, twice, strict=True)]}
 
 
@@ -189,7 +192,7 @@ def tune(params, out, result=None):
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": {}, "check_seeds": list(SEEDS)}
+    result |= {"convergence": {}}
     for fraction in sorted(params["sweep"]["fractions"]):
         rate = finetune.rate(params["finetune"] | {"lr": result["lr"]}, BASELINE, fraction)
         result["convergence"][f"{fraction:g}"] = convergence(params, rate, fraction)
