@@ -181,6 +181,7 @@ def test_one_rule_says_whether_the_baseline_is_converged(differences, says, foun
     row = {"steps": 900, "miou": 60.0, "miou_double": 60 + sum(differences) / len(differences)}
     row |= {"seeds": len(differences), "differences": differences}
     said = words.tuning_text({"setting": {"tuning": {"convergence": {"0.05": row}}}, "fractions": [0.05, 0.25]})
+    says += f", n {len(differences)}" * (len(differences) > 1)
     assert f"({says})." in said[0] and said[1].startswith(found)
     assert said[2].startswith("At 25 % the check was not run") and len(said) == 3
 

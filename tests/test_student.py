@@ -142,6 +142,27 @@ def test_a_checkpoint_whose_json_is_of_no_student_is_refused(tmp_path, place, va
         xkd.load(tmp_path / "one")
 
 
+@pytest.mark.parametrize(
+    ("points", "intensity", "said"),
+    [
+        (
+            np.zeros((4, 4)),
+            np.zeros(4),
+            r"points of shape \(4, 4\) and intensity of shape \(4,\); a scan is \(N, 3\) and \(N,\)",
+        ),
+        (np.zeros((4, 3)), np.zeros(3), r"points of shape \(4, 3\) and intensity of shape \(3,\)"),
+        (np.zeros((4, 3)), np.zeros((4, 1)), r"intensity of shape \(4, 1\)"),
+        (np.zeros(3), 0.5, r"points of shape \(3,\) and intensity of shape \(\)"),
+        (np.zeros((2, 3)), np.array([0, 255], np.uint8), "the intensity of point 1 is 255; it lies between 0 and 1"),
+        (np.zeros((2, 3)), np.array([np.nan, 1]), "the intensity of point 0 is nan"),
+        (np.zeros((0, 3)), np.zeros(0), "without points"),
+    ],
+)
+def test_what_is_no_scan_is_refused(points, intensity, said):
+    with pytest.raises(xkd.XkdError, match=said):
+        student.build(CONFIG, 0).segment(points, intensity)
+
+
 def test_start_from_takes_all_but_the_classifier(tmp_path):
     source, target = student.build(CONFIG, 0), student.build(CONFIG, 1)
     head = target.head.weight.clone()

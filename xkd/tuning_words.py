@@ -59,10 +59,9 @@ def tuning_text(summary):
             f"{2 * row['steps']} ({gain(row)})"
             for f, row in rows
         )
-        count = rows[0][1].get("seeds", 1)
-        runs = f"{count} seeds (mean ± its standard error)" if count > 1 else "one seed"
         sentences.append(
-            f"Convergence check of the baseline on the tuning streets, {runs}, mIoU with the steps used and with twice as many: {text}."
+            "Convergence check of the baseline on the tuning streets, mIoU with the steps used and with twice as many (and the mean "
+            f"difference ± its standard error over n label subsets): {text}."
         )
         for found, text in FOUND.items():
             if at := [share(float(f)) for f, row in rows if converged(row) == found]:
@@ -89,9 +88,9 @@ def change(row):
 
 
 def gain(row):
-    """`change` in words."""
-    found, error = change(row)
-    return f"{found:+.2f}" + (f" ± {error:.2f}" if len(row.get("differences", [])) > 1 else "")
+    """`change` in words, and of how many label subsets."""
+    (found, error), count = change(row), len(row.get("differences", []))
+    return f"{found:+.2f}" + (f" ± {error:.2f}, n {count}" if count > 1 else "")
 
 
 def converged(row):

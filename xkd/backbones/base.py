@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from xkd.errors import XkdError
 from xkd.sparse import collate
 
 
@@ -47,6 +48,17 @@ class Backbone(nn.Module):
 
     @torch.inference_mode()
     def segment(self, points, intensity):
-        """One scan, (N, 3) metres (x forward, y left, z up) and (N,) intensity 0..1 -> (N,) int64 class ids."""
+        """One scan, (N, 3) metres (x forward, y left, z up) and (N,) intensity 0..1 -> (N,) int64 class ids.
+
+        Errors: another shape, an intensity of another range, and those of `xkd.sparse.voxelise`.
+        """
+        points, intensity = np.asarray(points), np.asarray(intensity)
+        if intensity.ndim != 1 or points.shape != (*intensity.shape, 3):
+            raise XkdError(
+                f"segment: points of shape {points.shape} and intensity of shape {intensity.shape}; a scan is (N, 3) and (N,)."
+            )
+        if (outside := ~((intensity >= 0) & (intensity <= 1))).any():
+            first = np.argmax(outside)
+            raise XkdError(f"segment: the intensity of point {first} is {intensity[first]}; it lies between 0 and 1.")
         self.eval()
-        return self(self.voxels([(np.asarray(points), np.asarray(intensity))]))[1].argmax(1).cpu().numpy()
+        return self(self.voxels([(points, intensity)]))[1].argmax(1).cpu().numpy()
