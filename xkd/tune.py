@@ -78,17 +78,6 @@ def run(params, init, fraction, seed, lr, factor):
     return read_json(kept)
 
 
-def scores(params, jobs):
-    """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for."""
-    starts = sorted({("distilled" if job[0] == TAUGHT else job[0], job[2]) for job in jobs})
-    workers = max(1, cores() // params["finetune"]["processes"])
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, end_with, (os.getpid(),)) as pool:
-        list(pool.map(initial, *zip(*((params, *start) for start in starts), strict=True)))
-        found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
-        return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
-
-
 def initial(params, init, seed):
     """The folder of a tuning seed's init (scratch, else distilled), named after all that it was made from; made if it is not there."""
     from xkd.distill import Pool, distill, state_file
@@ -109,17 +98,34 @@ def initial(params, init, seed):
     return path
 
 
+def start(init):
+    """The init that a row begins with."""
+    return "distilled" if init == TAUGHT else init
+
+
+def scores(params, jobs, run=run, initial=initial, start=start):
+    """The result of every job (init, fraction, seed, rate, factor), as many at a time as there are cores for; the last three: how one is
+    made, and what it begins with (`xkd.study_tune` has its own)."""
+    starts = sorted({(start(job[0]), job[2]) for job in jobs})
+    workers = max(1, cores() // params["finetune"]["processes"])
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, end_with, (os.getpid(),)) as pool:
+        list(pool.map(initial, *zip(*((params, *start) for start in starts), strict=True)))
+        found = pool.map(run, *zip(*((params, *job) for job in jobs), strict=True))
+        return dict(zip(jobs, progress(found, "tune", len(jobs)), strict=True))
+
+
 def named(state, ending=""):
     """Where the result of the training with this state file is kept."""
     return OUT / "tune" / (state.parent.name + ending)
 
 
-def search(params, names):
+def search(params, names, judge=None):
     """{init: {rate: {fraction: mIoU}}}, {init: [best rate for few labels, for many]} and {fraction: steps}; at a fraction the rates
-    are the same for all inits."""
+    are the same for all inits. `judge`: what trains and scores, else `scores`."""
     table, best, steps = {init: {} for init in names}, {init: [] for init in names}, {}
     for fraction in (params["finetune"]["few"], 1):
-        scored, steps[f"{fraction:g}"] = _search(params, names, fraction)
+        scored, steps[f"{fraction:g}"] = _search(params, names, fraction, judge or scores)
         for init, row in scored.items():
             best[init].append(max(row, key=row.get))
             for rate, score in row.items():
@@ -127,11 +133,11 @@ def search(params, names):
     return table, best, steps
 
 
-def _search(params, names, fraction):
+def _search(params, names, fraction, judge):
     """{init: {rate: mIoU}} at one fraction, over rates within which every init has its best, and the steps of a training."""
     rates, ratio = list(RATES), RATES[1] / RATES[0]
     while True:
-        found = scores(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in SEEDS])
+        found = judge(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in SEEDS])
         mean = {
             init: {
                 lr: round(float(np.mean([found[init, fraction, s, lr, 1]["miou"] for s in SEEDS])), 3) for lr in rates

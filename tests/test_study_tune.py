@@ -1,0 +1,111 @@
+"""The search for the study's learning rates: every row gets the same, on the tuning streets alone, and goes on where it was."""
+
+import json
+
+import numpy as np
+import pytest
+
+from xkd import XkdError, study, study_tune, tune
+from xkd.params import profile
+from xkd.prepared import Prepared
+from xkd.study import Cell
+
+
+@pytest.fixture
+def params(made):
+    sections = profile("smoke")
+    sections["data"] |= {"root": str(made / "nuscenes"), "tuning": ["scene-*1"]}
+    sections["teacher"]["source"] = str(made / "cityscapes")
+    return sections
+
+
+@pytest.fixture
+def place(stages, gathered, tmp_path, monkeypatch):
+    """A folder whose `out` has the smoke data's `prepared`, `teacher` and `views`, and where the search keeps what it found."""
+    (tmp_path / "out").mkdir()
+    for name in ("prepared", "teacher"):
+        (tmp_path / "out" / name).symlink_to(stages / name)
+    (tmp_path / "out" / "views").symlink_to(gathered.with_name("views"))
+    monkeypatch.setattr(study_tune, "OUT", str(tmp_path / "out"))
+    monkeypatch.setattr(study_tune, "TRAININGS", str(tmp_path / "study"))
+    return tmp_path
+
+
+def test_every_row_gets_the_same_search(monkeypatch, params):
+    asked = []
+
+    def scores(params, jobs, run, make, start):
+        asked.extend(jobs)
+        assert {start(job[0]) for job in jobs} == set(params["study"]["lr"]) - {"fused"}
+        best = {"ppkt": tune.RATES[0]}
+        return {j: {"miou": 50 - abs(np.log(j[3] / best.get(j[0], tune.RATES[1]))), "steps": 9} for j in jobs}
+
+    monkeypatch.setattr(tune, "scores", scores)
+    found = study_tune.search(params)
+    assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 2 for row in params["study"]["lr"]}
+    rates = {row: {job[3] for job in asked if job[0] == row} for row in params["study"]["lr"]}
+    assert set(map(frozenset, rates.values())) == {frozenset({tune.RATES[0] / 4, *tune.RATES})}
+    params["data"]["tuning"] = []
+    with pytest.raises(XkdError, match="data.tuning names no street"):
+        study_tune.search(params)
+
+
+def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
+    params["finetune"]["steps"]["most"] = 7800
+    tried = study_tune.searched(params, "cosine", 0.5)
+    assert tried["study"]["lr"] == params["study"]["lr"] | {"cosine": 0.5}
+    assert tried["finetune"]["steps"]["most"] == params["study"]["search"] == 3900
+    assert study_tune.searched(params | {"finetune": tried["finetune"] | {"steps": {"most": 7}}}, "cosine", 0.5)[
+        "finetune"
+    ]["steps"] == {"most": 7}
+
+
+@pytest.mark.parametrize("init", ["scratch", "fused"])
+def test_a_row_is_judged_on_the_tuning_streets_alone_and_once(params, place, monkeypatch, init):
+    split = Prepared(place / "out" / "prepared", params["data"]["train"])
+    held = [i for i, scene in enumerate(split.scenes) if scene.endswith("1")]
+    assert held and len(held) < len(split)
+    guesses = {i: np.zeros(len(split.labels(i)), np.int64) for i in held}
+    looked = []
+
+    def predict(network, prepared, frames):
+        looked.append(list(frames))
+        return guesses.items()
+
+    def whole(network, seen, i):
+        looked.append(i)
+        return np.eye(len(split.classes))[guesses[i]].argmax(1)
+
+    monkeypatch.setattr(study_tune, "predict", predict)
+    monkeypatch.setattr(study_tune.mixed, "whole", lambda *a: Guess(whole(*a)))
+    found = study_tune.run(params, init, 1, 100, 0.5)
+    # All is taken for the first class: its IoU is its share of the labelled points, that of every other class there is 0.
+    counts = sum(np.bincount(split.labels(i)[split.labels(i) >= 0], minlength=len(split.classes)) for i in held)
+    expected = counts[0] / counts.sum() / np.count_nonzero(counts) * 100 if counts[0] else 0
+    assert found["miou"] == pytest.approx(expected, abs=1e-3)
+    assert looked == ([held] if init == "scratch" else held)
+    kept = list((place / "study").rglob("*.json"))
+    assert [path.name for path in kept] == [f"{init}-1-100.json"] and json.loads(kept[0].read_text()) == found
+    again = study_tune.run(params, init, 1, 100, 0.5)
+    assert again == found and len(looked) == (1 if init == "scratch" else len(held))
+
+
+class Guess:
+    """What `mixed.whole` gives, as far as it is asked here: classes behind `argmax(1).numpy()`."""
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def argmax(self, axis):
+        return self
+
+    def numpy(self):
+        return self.classes
+
+
+def test_a_score_of_other_parameters_does_not_count(params, place):
+    cell = study_tune.cell_of("scratch", 1, 100, 0.5)
+    assert cell == Cell("pretraining", "scratch", 1, 100, place / "study" / "0.5")
+    cell.file.parent.mkdir(parents=True)
+    cell.file.write_text(json.dumps({"miou": 99.0, "made_of": "something else"}))
+    assert not study.done(study_tune.searched(params, "scratch", 0.5), cell, study_tune.OUT)
