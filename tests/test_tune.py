@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xkd import finetune, train, tune
+from xkd import XkdError, finetune, train, tune
 from xkd.files import read_json
 
 
@@ -78,6 +78,11 @@ def test_the_check_writes_what_it_has_after_each_fraction(monkeypatch, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         tune.tune(params, tmp_path / "tuning.json", old)
     assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.05": {"miou": 0.25}, "0.1": {"miou": 0.5}}
+    kept = {"sections": {}, "lr": {"scratch": [0.25, 0.5]}, "convergence": {"0.05": {"miou": 1}, "1": {"miou": 1}}}
+    tune.tune(params, tmp_path / "tuning.json", kept, [0.05])
+    assert read_json(tmp_path / "tuning.json")["convergence"] == {"0.05": {"miou": 0.25}, "1": {"miou": 1}}
+    with pytest.raises(XkdError, match=r"sweep.fractions is \[1, 0.1, 0.05\]; 0.2 is not among them"):
+        tune.tune(params, tmp_path / "tuning.json", kept, [0.2])
 
 
 def test_a_rate_is_judged_on_the_tuning_streets_alone(monkeypatch, tmp_path):

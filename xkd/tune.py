@@ -172,19 +172,27 @@ def main(arguments=None):
     parser.add_argument(
         "--check", action="store_true", help="only the check of convergence, with the rates that are in the file"
     )
+    parser.add_argument(
+        "--fractions", type=float, nargs="+", metavar="F", help="check these alone; what is in the file of others stays"
+    )
     options = parser.parse_args(arguments)
     try:
-        result = read_json(options.out) if options.check else None
-        print(tune(profile(), options.out, result))
+        result = read_json(options.out) if options.check or options.fractions else None
+        print(tune(profile(), options.out, result, options.fractions))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def tune(params, out, result=None):
+def tune(params, out, result=None, fractions=None):
     """Writes the file `out` after the search and after each fraction of the check, and returns what is in it; `result`: a search's,
-    which is then not made again. Errors: a search that was made with other parameters."""
+    which is then not made again; `fractions`: those to check, else all of the sweep's. Errors: a search that was made with other
+    parameters, a fraction that is none of the sweep's."""
+    if other := sorted(set(fractions or []) - set(params["sweep"]["fractions"])):
+        raise XkdError(
+            f"params.yaml: sweep.fractions is {params['sweep']['fractions']}; {other[0]:g} is not among them."
+        )
     if not params["data"]["tuning"]:
         raise XkdError("params.yaml: data.tuning names no street to tune on.")
     if not (OUT / "views").is_dir():
@@ -198,8 +206,8 @@ def tune(params, out, result=None):
         write_json(out, result)
     elif result["sections"] != tuned(params):
         raise XkdError(f"{out}: was made with other parameters than those of params.yaml; search again.")
-    result |= {"convergence": {}}
-    for fraction in sorted(params["sweep"]["fractions"]):
+    result["convergence"] = result.get("convergence", {}) if fractions else {}
+    for fraction in sorted(fractions or params["sweep"]["fractions"]):
         rate = finetune.rate(params["finetune"] | {"lr": result["lr"]}, BASELINE, fraction)
         result["convergence"][f"{fraction:g}"] = convergence(params, rate, fraction)
         write_json(out, result)
