@@ -85,7 +85,7 @@ def curve(summary):
     figure.update_yaxes(showgrid=True, gridcolor=FAINT)
     figure.update_yaxes(title="mIoU on validation (%)", row=1, col=1)
     figure.update_xaxes(
-        tickvals=list(place.values()), ticktext=[tick(summary, f) for f in place], range=[-0.3, len(place) - 0.5]
+        tickvals=list(place.values()), ticktext=[tick(summary, f) for f in place], range=[-0.45, len(place) - 0.5]
     )
     figure.update_xaxes(title="labelled share of the training frames (number of frames)", row=rows, col=1)
     return look(figure, 380 + 250 * (rows - 1), legend={"x": 0.99, "xanchor": "right", "y": 0.62, "yanchor": "bottom"})
