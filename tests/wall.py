@@ -10,7 +10,10 @@ from xkd.geometry import rigid
 CLASSES = {"road": [255, 0, 255], "</script>": [0, 0, 230]}
 FORWARD = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 """Camera axes (x right, y down, z forward) -> the rig's (x forward, y left, z up)."""
-MODELS = {"pinhole": (), "opencv": (-0.2, 0.05, 0.001, -0.002, 0.01), "fisheye": (-0.02, 0.003, 0.0, 0.0)}
+MODELS = {
+    "pinhole": (), "opencv": (-0.2, 0.05, 0.001, -0.002, 0.01, 0.03, 0.02, 0.01), "fisheye": (-0.02, 0.003, 0.002, -0.001),
+}  # fmt: skip
+"""No coefficient is 0, so that none can be left out."""
 
 
 class Wall(Dataset):

@@ -161,8 +161,8 @@ PLY_ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">
 
 def _ply(path, data, _):
     """The vertices, whose properties have to be single numbers; they come before all other elements, such as faces, which are left out."""
-    mark = data.find(b"end_header")
-    body = data.find(b"\n", mark) + 1
+    mark = data.find(b"\nend_header")
+    body = data.find(b"\n", mark + 1) + 1
     if not data.startswith(b"ply") or mark < 0 or not body:
         raise XkdError(f"{path}: is no PLY file; it has no header from ply to end_header.")
     with readable(path, "PLY"):
@@ -183,7 +183,7 @@ def _ply(path, data, _):
             rows = data[body:].decode("ascii").splitlines()
             rows = [row for row in rows[: count if len(elements) > 1 else None] if row.strip()]
             counted(path, count, len(rows))
-            values = np.loadtxt(rows, kind, ndmin=1)
+            values = np.loadtxt(rows, kind, comments=None, ndmin=1)
         else:
             found = (len(data) - body) / kind.itemsize
             counted(path, count, min(found, count) if len(elements) > 1 else found)

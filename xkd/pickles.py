@@ -72,7 +72,7 @@ def read_table(path, columns):
     """[(N,) array of numbers] of the named columns of a data frame in a gzipped pickle, in the order of its rows.
 
     Errors: a missing, cut off or damaged file, one of more than `MOST` bytes, a pickle that names anything but the parts of a table, one
-    of something else than a table, a column that it has not or that holds no numbers.
+    of something else than a table, a column that it has not or has twice, or that holds no numbers.
     """
     try:
         data = gzip.GzipFile(fileobj=io.BytesIO(read_bytes(path))).read(MOST + 1)
@@ -81,7 +81,8 @@ def read_table(path, columns):
     if len(data) > MOST:
         raise XkdError(f"{path}: unpacks to more than {MOST:,} bytes, which no scan does, so it was not opened.")
     try:
-        table = dict(_columns(_Unpickler(path, data).load()))
+        found = list(_columns(_Unpickler(path, data).load()))
+        table = dict(found)
     except XkdError:
         raise
     except Exception as error:  # damaged bytes are another program, which can fail in every way
@@ -89,6 +90,8 @@ def read_table(path, columns):
             f"{path}: does not hold one whole pickled data frame ({type(error).__name__}: {why(error)})."
         ) from None
     for column in columns:
+        if [name for name, _ in found].count(column) > 1:
+            raise XkdError(f"{path}: has the column {column!r} twice.")
         if column not in table:
             raise XkdError(f"{path}: has no column {column!r}; its columns are {', '.join(map(str, table)) or 'none'}.")
         if table[column].dtype == object:

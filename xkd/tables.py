@@ -7,9 +7,9 @@ from xkd.files import read_text
 
 
 def read_table(path, columns):
-    """(lines, columns) float64."""
-    text = read_text(path)
-    lines = text.count("\n") + (not text.endswith("\n"))
+    """(lines, columns) float64; empty lines at the end are none."""
+    text = read_text(path).rstrip()
+    lines = text.count("\n") + 1
     return floats(text, lines * columns, path, f"{lines} lines").reshape(-1, columns)
 
 

@@ -5,13 +5,13 @@ lines that begin with # are left out. Times are whole microseconds inside, read 
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from xkd.errors import XkdError
-from xkd.files import read_bytes
+from xkd.files import read_text
 from xkd.geometry import UNIT, check_rotations
 from xkd.motion import Motion
 
@@ -33,11 +33,7 @@ class Trajectory(Motion):
 
 def read_lines(path):
     """[(line's number, its words)] of a text of numbers, without empty lines and those that begin with #."""
-    try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise XkdError(f"{path}: is not text ({error.reason} at byte {error.start}).") from None
-    lines = enumerate(text.splitlines(), 1)
+    lines = enumerate(read_text(path).splitlines(), 1)
     return [
         (k, line.replace(",", " ").split()) for k, line in lines if line.strip() and not line.lstrip().startswith("#")
     ]
@@ -50,7 +46,7 @@ def microseconds(where, text, unit):
         if not abs(time) < LATEST:
             raise OverflowError
         return int(round(time))
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         raise XkdError(f"{where}: {text!r} is no time.") from None
 
 
