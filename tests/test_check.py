@@ -155,6 +155,9 @@ def test_poses_that_jump_and_times_that_run_back(made):
     assert back.verdict == "bad" and "s after the frame before it" in back.found
     still = moves(Bent(dataset, frame=lambda f: replace(f, T_world_lidar=EYE)))["motion"]
     assert still.verdict == "look" and "no pose moves" in still.found and still.where
+    # Seconds that were written as microseconds: half a second from frame to frame is half a million of them.
+    slow = moves(Bent(dataset, frame=lambda f: replace(f, timestamp=f.timestamp * 1_000_000)))["motion"]
+    assert slow.verdict == "bad" and "in the layout's unit" in slow.found
 
 
 class Shut(Bent):

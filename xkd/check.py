@@ -12,6 +12,8 @@ from xkd.standing import standing
 
 SPEED = 70.0
 """Metres a second from pose to pose that no vehicle has."""
+SLOW, LONG = 0.001, 10.0
+"""Of a scene that moves: metres a second at most, with seconds from frame to frame at least, that tell of times in a smaller unit."""
 
 
 def check(dataset, frames=10):
@@ -89,6 +91,8 @@ def speed(pairs, first):
     if still == len(gaps):
         text = f"{text}: no pose moves, so neighbouring frames' images are of no use"
         return Finding("motion", text, "look", f"frame {where}")
+    if fastest < SLOW and min(gaps) > LONG:
+        return Finding("motion", f"{text}: are the times in the layout's unit?", "bad", f"frame {where}")
     return Finding("motion", text, "good", f"frame {where}")
 
 
