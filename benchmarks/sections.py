@@ -235,7 +235,7 @@ differs from run to run, so that small additions, negative ones too, are chance.
 ALIKE = """## Fast and plain give the same
 
 Tests hold each fast path to a plain one: pairing to the devkit's pixels (tests/test_frames.py); voxels, projection, a confusion and the
-superpixel loss to the peers that the benchmarks call (tests/test_benchmarks.py); InfoNCE in blocks to the whole matrix
+superpixel loss to the peers that the benchmarks call (tests/test_benchmark_peers.py); InfoNCE in blocks to the whole matrix
 (tests/test_contrast.py); the student's loops to spconv's (tests/test_native.py); the index to the plain tables
 (tests/test_nuscenes_index.py); superpixels' colours and recall to scikit-image (tests/test_superpixels.py).
 """

@@ -2,8 +2,11 @@
 
 import resource
 import signal
+import sys
 from pathlib import Path
 
+import layout_kitti_raw
+import layout_rellis3d
 import layouts
 import pytest
 
@@ -45,6 +48,31 @@ def kitti(tmp_path):
     return layouts.semantickitti(tmp_path / "kitti")
 
 
+@pytest.fixture
+def raw(tmp_path):
+    """Folder with `layout_kitti_raw.layout`."""
+    return layout_kitti_raw.layout(tmp_path / "raw")
+
+
+@pytest.fixture
+def rellis(tmp_path):
+    """Folder with the sequences of `layout_rellis3d`."""
+    return layout_rellis3d.sequences(tmp_path / "rellis")
+
+
+@pytest.fixture
+def example(tmp_path):
+    """Folder with the example of `layout_rellis3d`."""
+    return layout_rellis3d.example(tmp_path / "example")
+
+
+@pytest.fixture(params=["rellis", "example"])
+def either(request):
+    """(folder of one of RELLIS-3D's two layouts, files of its first frame)"""
+    root = request.getfixturevalue(request.param)
+    return root, layout_rellis3d.first(root, request.param)
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """Folder with `nuscenes/`, `semantickitti/` and `cityscapes/` of the smoke profile; made once a run, read-only."""
@@ -84,6 +112,33 @@ def gathered(made, stages, tmp_path_factory):
         arguments = (data, stages / "prepared", stages / "teacher", sections["views"], out / name)
         gather.gather(teacher, *arguments, name != "views")
     return out / "views"
+
+
+@pytest.fixture(scope="module")
+def benchmarks():
+    """The scripts of benchmarks/ can be imported."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)
+
+
+@pytest.fixture
+def one_thread():
+    """One thread of torch's: the same sums in the same order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    """A hub of models that is out of reach."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture

@@ -90,6 +90,15 @@ def nuscenes(root, change):
     rewrite(folder / "calibrated_sensor.json", json.dumps(rows))
 
 
+def mounts_inverted(rows):
+    """The places of all cameras in the vehicle the other way round, for `nuscenes`."""
+    for channel, row in rows.items():
+        if channel.startswith("CAM"):
+            T = invert(rigid(row["rotation"], row["translation"]))
+            row["rotation"] = Rotation.from_matrix(T[:3, :3]).as_quat(scalar_first=True).tolist()
+            row["translation"] = T[:3, 3].tolist()
+
+
 def exchanged(one, other, keys=("translation", "rotation")):
     """The places of two cameras, for `nuscenes`."""
 

@@ -2,9 +2,30 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from xkd import XkdError
+from xkd.teachers import open_teacher
 from xkd.teachers.base import Teacher
+
+
+class Mean(Teacher):
+    """The mean colour of each 8 x 8 pixels, times `factor`."""
+
+    dim, stride = 3, 8
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(factor))
+        self.freeze()
+
+    def look(self, images):
+        return F.avg_pool2d(images, 8, ceil_mode=True) * self.factor
+
+
+def opened(folder, **params):
+    """The model saved in a folder as a teacher."""
+    return open_teacher({"name": "transformers", "model": str(folder), **params})
 
 
 def ramp(h, w):

@@ -112,6 +112,21 @@ def test_cameras_that_tell_little_alone_tell_together():
     assert found_in(given, one_of_three)[0] is None
 
 
+def test_of_a_camera_that_cannot_stand_only_what_sets_it_right_is_named():
+    """By hand: each gains what it scores more less sqrt(4 * 2 / 1000) / sqrt(12) = 0.026."""
+    given, paths = {"a": [(-0.02, 1000)]}, {"a": "a.png"}
+    higher, half = "with the scan 1 m higher", "with the scan turned by 180 degrees"
+    turns = {("a", higher): [(0.3, 1000)]}
+    others = {("a", INVERTED): [(0.145, 1000)], ("a", half): [(0.2, 1000)]}
+    (only,) = rivals.alignment(given, turns, others, paths)
+    assert only.verdict == "look" and f"; {higher} it is 0.274" in only.found
+    (only,) = rivals.alignment(given, turns, others, paths, righted={("a", INVERTED)})
+    assert only.verdict == "bad" and only.found == f"edge score -0.020; {INVERTED} it is 0.145"
+    # A gain of 0.05 - 0.026 is less than the margin.
+    (only,) = rivals.alignment(given, turns, {("a", INVERTED): [(0.03, 1000)]}, paths, righted={("a", INVERTED)})
+    assert only.verdict == "look"
+
+
 def test_findings_of_a_rig_name_the_mistake_and_no_worse_calibration():
     scores, paths = {"a": [(0.01, 1000)], "b": [(0.01, 1000)]}, {"a": "a.png", "b": "b.png"}
     better = {(name, INVERTED): [(0.2, 1000)] for name in scores}

@@ -69,6 +69,21 @@ def test_cameras_stand_upright_and_look_where_their_names_say():
         assert mounts(image_2=far)["image_2: mount"].verdict == verdict
 
 
+def test_extrinsics_the_other_way_round_in_axes_whose_x_is_backward():
+    """As RELLIS-3D has them: T_lidar_cam of the files is turned by half a turn when it is read, here after it was inverted."""
+    half = np.diag([-1.0, -1.0, 1.0, 1.0])
+    far = half @ FRONT
+    far[:3, 3] = 0.5, 0.2, -0.3
+    T = half @ invert(far)
+    words = "with the extrinsics the other way round in axes turned by 180 degrees"
+    assert dict(bearings.inverses(T))[words] == pytest.approx(half @ far)
+    found = mounts(image_2=T)["image_2: mount"]
+    assert found.verdict == "bad" and f"{words} it is upright" in found.found
+    # Mounted on its side, which no inverse explains: the image's upper edge points to the left.
+    rolled = FRONT @ np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    assert mounts(image_2=rolled)["image_2: mount"].verdict == "look"
+
+
 @pytest.mark.parametrize(
     "way, verdict", [((2, 0.5, 0), "good"), ((0, 2, 0), "bad"), ((0, 0, 2), "bad"), ((-2, 0, 0), "look")]
 )

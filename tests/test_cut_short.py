@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from complaints import complains
 from PIL import Image
-from test_bad_input import complains
 
 from xkd import distill, families, gather
 from xkd.arrays import map_bare, map_npy

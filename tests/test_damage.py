@@ -8,13 +8,13 @@ import warnings
 from collections import Counter
 
 import cloud_files
+import layout_kitti_raw
 import layout_pandaset
+import layout_rellis3d
 import layouts
 import numpy as np
 import own_files
 import pytest
-import test_kitti_raw
-import test_rellis3d
 from PIL import Image
 
 from xkd import XkdError
@@ -52,8 +52,8 @@ def pandaset(root):
 
 def rellis3d(root):
     root.mkdir()
-    test_rellis3d.fill(root, root, root, 2)
-    test_rellis3d.calibrate(root)
+    layout_rellis3d.fill(root, root, root, 2)
+    layout_rellis3d.calibrate(root)
     return root
 
 
@@ -94,7 +94,7 @@ CLOUDS |= {"bin": TABLE.tofile, "npy": lambda path: np.save(path, TABLE), "las":
 READERS = {
     "nuscenes": nuscenes,
     "semantickitti": lambda root: layouts.semantickitti(root, sequences=("00",), frames=2),
-    "kitti_raw": lambda root: test_kitti_raw.layout(root, drives=(test_kitti_raw.DRIVE,)),
+    "kitti_raw": lambda root: layout_kitti_raw.layout(root, drives=(layout_kitti_raw.DRIVE,)),
     "rellis3d": rellis3d,
     "pandaset": pandaset,
 } | {f"folder-{name}": own(name) for name in CLOUDS}

@@ -8,41 +8,19 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
+from teacher_models import Mean
 
 import xkd
 from xkd import XkdError, distill, extract, feature_cache, files, finetune, params
 from xkd.prepared import Prepared, TeacherFeatures
 from xkd.teachers import open_teacher
-from xkd.teachers.base import Teacher
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 CHECKOUT = xkd.ROOT
 SETTINGS = {"pairs_per_frame": 50, "seed": 0, "reach": 0}
 SMOKE = params.profile("smoke")
-
-
-class Mean(Teacher):
-    """The mean colour of each 8 x 8 pixels, times `factor`."""
-
-    dim, stride = 3, 8
-
-    def __init__(self, factor=1.0):
-        super().__init__()
-        self.register_buffer("factor", torch.tensor(factor))
-        self.freeze()
-
-    def look(self, images):
-        return F.avg_pool2d(images, 8, ceil_mode=True) * self.factor
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import zlib
 
 import numpy as np
 import pytest
+from complaints import complains
 from PIL import Image
-from test_bad_input import complains
 
 from xkd import arrays, images
 from xkd.files import read_json, read_yaml

@@ -1,18 +1,14 @@
 """The linked views in a real browser: what the page computes is what the package computes, and what is picked shows everywhere."""
 
-import base64
-import zlib
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
-import browser
 import numpy as np
 import pytest
+from linked_page import distilled, kept, looked, opened, slide
 from PIL import Image
-from wall import CLASSES, MODELS, Stripes, Wall
+from wall import MODELS, Stripes, Wall
 
-from xkd import XkdError, alignment, linked, looks, picks, student
+from xkd import XkdError, alignment, linked
 from xkd.geometry import project
 from xkd.views import views
 
@@ -24,10 +20,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def students(tmp_path_factory):
-    network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": list(CLASSES)}, 1)
-    path = tmp_path_factory.mktemp("student") / "distilled-0"
-    student.save(network, path, init="distilled", seed=0)
-    return looks.students(None, path)
+    return distilled(tmp_path_factory.mktemp("student"))
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +28,11 @@ def scene(dataset, students):
     return linked.scene(dataset, 1, (Stripes(), "stripes"), students, most=1500, superpixels=20)
 
 
-@contextmanager
-def opened(scene, folder, *flags):
-    """The page of a scene in a browser; at the end: its console said no error, and nothing was asked of the network."""
-    browser.needed()
-    linked.write(scene, folder / "page.html")
-    with browser.Browser(folder / "profile", patience=300, more=flags) as tab:
-        tab.open((folder / "page.html").as_uri(), "!!document.body && document.body.dataset.ready === 'yes'")
-        tab.folder = folder
-        yield tab
-        assert not tab.errors
-        assert {url.partition(":")[0] for url in tab.requests} <= {"file", "data", "blob"}, "the page asks the network"
-
-
 @pytest.fixture(scope="module")
 def page(scene, tmp_path_factory):
     """Each test leaves it wherever it likes."""
     with opened(scene, tmp_path_factory.mktemp("page")) as tab:
         yield tab
-
-
-def kept(dataset, i, most=1500):
-    frame = dataset[i]
-    pairs = linked.pair(frame)
-    return picks.thin(picks.overlap(frame, pairs) > 0, most)[0]
 
 
 def test_the_count_is_honest(scene, dataset):
@@ -99,13 +73,6 @@ def pooled(dataset, name, change):
         scores.append(alignment.score(frame.points[rows], edges, change(camera), alignment.image_edges(camera.image())))
     values, counts = np.array(scores).T
     return (values * counts).sum() / counts.sum(), counts.sum()
-
-
-def slide(page, **values):
-    for name, value in values.items():
-        page.run(
-            f"(s => {{ s.value = {value}; s.dispatchEvent(new Event('input')) }})(document.getElementById('{name}'))"
-        )
 
 
 def test_sliders_nudge_one_camera_and_its_score_is_the_packages(page, dataset):
@@ -195,20 +162,6 @@ def test_a_click_on_the_scan_picks_its_point(page, dataset, scene):
     assert page.run("[looks.state.pick.frame, looks.state.pick.point]") == [1, 700]
 
 
-def test_120_000_points_stay_fluid(students, tmp_path):
-    """Kept are 30,000, and the page says so. The best of five, for a machine that does other things too."""
-    dense = linked.scene(Wall(tmp_path, dense=64), 1, (Stripes(), "stripes"), students, reach=0, superpixels=0)
-    with opened(dense, tmp_path) as tab:
-        assert "showing 30,000 of 121,600 points" in tab.run("document.getElementById('count').textContent")
-        for work in ("pickPoint(700 + {k})", "nudge({{ turn: [0, 0.1 * {k}, 0] }})"):
-            name = work.partition("(")[0].removesuffix("Point")
-            tab.run("performance.clearMeasures()")
-            for k in range(5):
-                tab.run(work.format(k=k))
-            took = tab.run(f"performance.getEntriesByName('{name}').map(m => m.duration)")
-            assert len(took) == 5 and min(took) < 300, name
-
-
 def test_a_point_hidden_from_an_image_is_not_shown_in_it(page, dataset):
     rows = kept(dataset, 1)
     found = views(linked.Together(dataset, 1, 1, 1500, None), 1, only=rows)
@@ -220,85 +173,6 @@ def test_a_point_hidden_from_an_image_is_not_shown_in_it(page, dataset):
     target = int(np.flatnonzero((shown < into) & (shown > 0))[0])
     page.run(f"show(1), pickPoint({target})")
     assert page.run("document.querySelectorAll('#views canvas').length") == shown[target]
-
-
-def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(dataset, students, tmp_path):
-    small = linked.scene(dataset, 1, (Stripes(), "stripes"), students, reach=0, most=300, superpixels=0)
-    with opened(small, tmp_path, "--disable-3d-apis") as tab:
-        tab.wait(lambda: "has no WebGL" in tab.run("document.getElementById('cloud').textContent"))
-        tab.run("pickPoint(100)")
-        assert tab.run("looks.state.pick.point") == 100
-        assert tab.run("document.querySelectorAll('#views canvas').length") > 0
-        # A lone frame has no slider, and says why.
-        assert tab.run("document.getElementById('frames').offsetParent") is None
-        assert "It stands alone: no frames before" in tab.run("document.getElementById('count').textContent")
-
-
-class OneCamera(Wall):
-    def read_cameras(self, i):
-        return super().read_cameras(i)[:1]
-
-
-def test_few_views_are_large_and_raw_colours_are_no_teacher(tmp_path):
-    """One camera, one frame, no student, no teacher: the piece of the image is as wide as its panel, and nothing is called a teacher's."""
-    one = linked.scene(OneCamera(tmp_path), 1, looks.teacher(None), reach=0, most=300, superpixels=0)
-    with opened(one, tmp_path, "--disable-3d-apis") as tab:
-        width = "document.querySelector('#views {}').clientWidth"
-        assert tab.run("document.querySelectorAll('#views canvas').length") == 1
-        assert tab.run(width.format("canvas")) == tab.run("document.getElementById('views').clientWidth") > 300
-        titles = tab.run("document.getElementById('networks').innerText + document.getElementById('colour').innerText")
-        assert "raw colours" in titles and "features: teacher" not in titles and "alike: teacher" not in titles
-        assert "stand in for a teacher" in tab.run("document.getElementById('likeness').textContent")
-
-
-class Odd(Wall):
-    """Images of one colour, a fisheye that looks backward, and a last frame with the first camera alone."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        for name in MODELS:
-            Image.new("RGB", (160, 96), (90, 120, 60)).save(self.root / f"{name}.png")
-
-    def read_cameras(self, i):
-        first, second, third = super().read_cameras(i)
-        back = replace(third, T_rig_cam=np.diag([-1, -1, 1, 1.0]) @ third.T_rig_cam)
-        return [first] if i == 2 else [first, second, back]
-
-
-def choose(page, name):
-    page.run(
-        f"(s => {{ s.value = '{name}'; s.dispatchEvent(new Event('change')) }})(document.getElementById('camera'))"
-    )
-
-
-def test_images_of_one_colour_cameras_without_points_and_frames_with_one_image(tmp_path):
-    """The page is made, and says of each what there is to see."""
-    odd = linked.scene(Odd(tmp_path), 1, looks.teacher(None), reach=1, most=400, superpixels=5)
-    (network,) = odd["networks"]
-    assert network["name"] == "they stand in for a teacher: none is here (16 channels, the same everywhere)"
-    assert "features: raw colours" not in odd["colourings"] and not looked(odd, 1, "teacher").any()
-    assert [len(frame["cameras"]) for frame in odd["frames"]] == [3, 3, 1] and odd["camera"] in ("pinhole", "opencv")
-    with opened(odd, tmp_path, "--disable-3d-apis") as tab:
-        said = "document.getElementById('{}').innerText"
-        captions = tab.run("[...document.querySelectorAll('#images figcaption')].map(c => c.textContent)")
-        assert (
-            captions[2] == "fisheye: no point of the scan falls into it" and "no point" not in captions[0] + captions[1]
-        )
-        assert "nothing to compare: all features are the same" in tab.run(said.format("networks"))
-        assert tab.run("Math.abs(looks.scores.pinhole.first)") == 0 and tab.run("looks.scores.pinhole.edges") > 0
-        choose(tab, "fisheye")
-        tab.wait(lambda: "No edge of the scan lies in fisheye" in tab.run(said.format("curves")))
-        slide(tab, frame=2)
-        assert tab.run("document.querySelectorAll('#images canvas').length") == 1
-        assert tab.run(said.format("without")) == "Frame f2 has no image of fisheye."
-        choose(tab, "pinhole")
-        assert not tab.run(said.format("without")) and tab.run("document.getElementById('nudged').clientWidth") > 0
-
-
-def looked(scene, i, key):
-    given = scene["frames"][i]["features"][key]["vectors"]
-    data = zlib.decompress(base64.b64decode(given["data"]))
-    return np.frombuffer(data, np.int8).reshape(given["shape"]).astype(np.float64)
 
 
 def test_another_frame_keeps_the_pick(page, dataset):
@@ -335,14 +209,6 @@ def test_every_colouring_colours_images_and_scan(page, name):
     page.wait(lambda: page.run("document.getElementById('cloud').value === colouring(looks.state.colour).value"))
     assert page.run("document.getElementById('legend').children.length") > 0
     page.run("(s => { s.value = 'distance'; s.dispatchEvent(new Event('change')) })(document.getElementById('colour'))")
-
-
-def test_the_command_says_what_is_wrong(nuscenes, tmp_path, capsys):
-    given = [str(tmp_path / "page.html"), "--root", str(nuscenes), "--split", "mini_train", "--superpixels", "0"]
-    assert looks.main([*given, "--index", "3"]) == 1
-    assert "--index 3" in capsys.readouterr().err and not Path(given[0]).exists()
-    assert looks.main([*given, "--root", str(tmp_path / "nothing")]) == 1
-    assert "nothing: no such folder." in capsys.readouterr().err
 
 
 def test_an_image_that_is_taken_later_lies_further_along(dataset):

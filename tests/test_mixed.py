@@ -1,18 +1,16 @@
 """Training on labelled and unlabelled frames, with and without images: the batches and the loss by hand, each training on smoke data."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from xkd import XkdError, finetune, fused, gather, losses, mixed, self_training, unlabelled
+from xkd import XkdError, finetune, fused, gather, mixed, self_training, unlabelled
 from xkd import student as students
 from xkd.fusion import facts_of
 from xkd.gathered import Seen
 from xkd.mixed import Draw, Source
 from xkd.params import profile
-from xkd.sparse import INPUTS, collate
+from xkd.sparse import collate
 from xkd.teachers import open_teacher
 from xkd.views import views
 
@@ -79,23 +77,6 @@ def test_what_is_gathered_is_what_the_views_show(place, stages, made):
     assert len(place.gathered("train").views(0, dark=cameras)[0]) == 0
 
 
-def test_the_reduction_is_white_and_its_signs_are_fixed(stages):
-    mean, matrix = gather.reduction(stages / "teacher" / "train", 4, 1e-9)
-    features = np.concatenate([np.load(stages / "teacher" / "train" / "features.npy")]).astype(np.float64)
-    values = (features - mean) @ matrix
-    np.testing.assert_allclose(np.cov(values.T), np.eye(4), atol=0.05)
-    assert gather.reduction(stages / "teacher" / "train", 4000, 0.2)[1].shape == (len(mean), len(mean))
-
-
-def test_early_means_by_hand():
-    """Two voxels of 1 m: points 0 and 1 lie in the first, point 2 in the second, which no image shows."""
-    points = np.array([[0.2, 0.2, 0.2], [0.7, 0.7, 0.7], [5.5, 0.5, 0.5]], np.float32)
-    voxels = collate([(points, np.zeros(3, np.float32))], 1.0, 1)
-    values = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 6.0]])
-    found = fused.early(voxels, torch.tensor([0, 0, 1]), values).features[:, len(INPUTS) :]
-    assert found.tolist() == [[3.0, 2.0, 1.0], [0.0, 0.0, 0.0]]
-
-
 def test_the_fused_network_is_at_first_the_student_it_starts_from(place, settings, init):
     source = Source(place.split("train"), place.gathered("train"))
     network = fused.build(
@@ -112,26 +93,6 @@ def test_the_fused_network_is_at_first_the_student_it_starts_from(place, setting
         own, unified = network.features(*mixed.look(voxels, np.arange(len(points)), seen))
         torch.testing.assert_close(own, student.features(voxels))
     assert unified.shape == (len(points), 16)
-
-
-def test_the_loss_by_hand():
-    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 9.0]])
-    targets = torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
-    weight = torch.tensor([1.0, 0.5, 0.0])
-    first, second = math.log(1 + math.exp(-2)), math.log(2)
-    # Both known points count as class 0: errors 1/2 and p = 1 / (1 + e^2); Jaccard loss after one 1/2, after two 1.
-    p = 1 / (1 + math.exp(2))
-    expected = (first + 0.5 * second) / 1.5 + 0.5 * 0.5 + 0.5 * p
-    assert mixed.loss(logits, targets, weight, 100).item() == pytest.approx(expected, abs=1e-6)
-    assert mixed.loss(logits, targets, weight * 0, 100).item() == 0
-
-
-def test_on_labels_the_loss_is_that_of_fine_tuning():
-    torch.manual_seed(0)
-    logits, labels = torch.randn(50, 4), torch.randint(-1, 4, (50,))
-    targets = torch.nn.functional.one_hot(labels.clamp(min=0), 4).float() * (labels >= 0)[:, None]
-    found = mixed.loss(logits, targets, (labels >= 0).float(), 20)
-    torch.testing.assert_close(found, losses.segmentation(logits, labels, 20))
 
 
 def test_no_hidden_label_reaches_a_batch(place, settings):
@@ -235,13 +196,6 @@ def test_a_fused_checkpoint_is_the_network(place, settings, init, tmp_path):
     other = fused.build(settings[0] | {"classes": source.prepared.classes}, source.views.channels, 8, width=16, heads=2)
     fused.start_from(other, init)
     assert torch.equal(other.fusion.key.weight, network.fusion.key.weight)
-
-
-def test_unsure_predictions_stay_out_of_lovasz():
-    logits, targets = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.6, 0.4], [0.3, 0.7]])
-    found = mixed.loss(logits, targets, torch.tensor([0.4, 0.45]), 100)
-    entropy = -(targets * logits.log_softmax(1)).sum(1)
-    assert found.item() == pytest.approx(((0.4 * entropy[0] + 0.45 * entropy[1]) / 0.85).item())
 
 
 def test_either_way_in_can_be_closed(place, settings):

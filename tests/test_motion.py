@@ -4,8 +4,8 @@ import cloud_files
 import numpy as np
 import own_files
 import pytest
+from complaints import complains
 from own_files import camera, say
-from test_bad_input import complains
 
 from xkd.datasets import open_dataset
 from xkd.geometry import project, rigid, transform

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_bad_input import complains
+from complaints import complains
 
 import xkd
 from xkd import columns, families, linked, looks

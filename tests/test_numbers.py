@@ -6,7 +6,7 @@ import re
 import layout_pandaset
 import numpy as np
 import pytest
-from test_bad_input import change, complains
+from complaints import change, complains
 
 from xkd import calibration
 from xkd.datasets import open_dataset

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_bad_input import complains
+from complaints import complains
 
 from xkd.datasets import open_dataset
 

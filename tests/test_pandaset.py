@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from complaints import complains
 from layout_pandaset import SENSOR, TIMES, dump, layout
 from scipy.spatial.transform import Rotation
-from test_bad_input import complains
 
 import xkd
 from xkd.datasets import open_dataset, reader

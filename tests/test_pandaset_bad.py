@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from complaints import complains
 from layout_pandaset import POINTS, dump, layout, scan, table
 from PIL import Image
-from test_bad_input import complains
 from test_pickles import Call, write
 
 from xkd.datasets import open_dataset

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pandas as pd
 import pytest
-from test_bad_input import complains
+from complaints import complains
 
 from xkd import pickles
 from xkd.pickles import ALLOWED, Kept, read_table

@@ -11,13 +11,7 @@ from xkd import XkdError
 from xkd.extract import stage_teacher
 from xkd.teachers import open_teacher
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def convolution(weights, name, a, b, size, generator):

@@ -2,15 +2,15 @@
 
 import json
 
+import layout_kitti_raw
 import layout_pandaset
+import layout_rellis3d
 import layouts
 import numpy as np
 import own_files
 import pytest
-import test_kitti_raw
-import test_rellis3d
+from complaints import SEQUENCE, complains
 from own_files import camera, say
-from test_bad_input import SEQUENCE, complains
 
 from xkd.datasets import open_dataset
 from xkd.files import read_json
@@ -62,8 +62,8 @@ def panda(root):
     return layout_pandaset.layout(root)
 
 
-DATE, RELLIS = test_kitti_raw.DATE, "Rellis-3D/00000"
-QUATERNION = test_rellis3d.MOUNT.splitlines()[1]
+DATE, RELLIS = layout_kitti_raw.DATE, "Rellis-3D/00000"
+QUATERNION = layout_rellis3d.MOUNT.splitlines()[1]
 MATRICES = {
     "semantickitti, poses": (
         layouts.semantickitti,
@@ -76,12 +76,12 @@ MATRICES = {
         "00/calib.txt: line Tr",
     ),
     "kitti_raw": (
-        test_kitti_raw.layout,
+        layout_kitti_raw.layout,
         lambda root, R: entry(root / DATE / "calib_velo_to_cam.txt", "R", numbers(R)),
         "calib_velo_to_cam.txt: line R",
     ),
     "rellis3d": (
-        test_rellis3d.sequences,
+        layout_rellis3d.sequences,
         lambda root, R: second(root / RELLIS / "poses.txt", three_by_four(R)),
         "00000/poses.txt: line 2",
     ),
@@ -104,9 +104,9 @@ QUATERNIONS = {
     ),
     "pandaset": (panda, heading, "002/lidar/poses.json: row 2: heading"),
     "rellis3d": (
-        test_rellis3d.sequences,
+        layout_rellis3d.sequences,
         lambda root, q: (root / RELLIS / "transforms.yaml").write_text(
-            test_rellis3d.MOUNT.replace(QUATERNION, "  q: {{w: {}, x: {}, y: {}, z: {}}}".format(*q))
+            layout_rellis3d.MOUNT.replace(QUATERNION, "  q: {{w: {}, x: {}, y: {}, z: {}}}".format(*q))
         ),
         "transforms.yaml: os1_cloud_node-pylon_camera_node",
     ),

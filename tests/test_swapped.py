@@ -33,22 +33,16 @@ def test_nothing_is_bad_of_a_sample_as_it_is(name, tmp_path, capsys):
     assert status == 0 and {verdict for verdict, _ in found.values()} <= {"look"}, found
 
 
-INVERTED, XY, MIRRORED = (
-    "with the extrinsics the other way round", "with x and y of the scan swapped", "with left and right of the scan swapped",
-)  # fmt: skip
+XY, MIRRORED = "with x and y of the scan swapped", "with left and right of the scan swapped"
 MISTAKES = {
-    "semantickitti inverted": ("image_2: alignment", "bad", INVERTED, "image_2/0000"),
     "semantickitti raised": ("image_2: alignment", "look", "with the scan 1 m higher", "image_2/0000"),
     "semantickitti xy": ("world", "bad", XY, "frame 0"),
-    "kitti_raw inverted": ("image_02: mount", "bad", INVERTED, "image_02/data/00000000"),
     "kitti_raw raised": ("image_02: alignment", "look", "with the scan 1 m higher", "data/0000000000.png"),
     "kitti_raw xy": ("image_02: alignment", "bad", XY, "data/0000000000.png"),
-    "opencalib inverted": ("front: mount", "bad", INVERTED, "/calib."),
     "opencalib raised": ("front: alignment", "look", "hardly where the image's are", "calib.jpg"),
     "opencalib xy": ("front: alignment", "look", "hardly where the image's are", "calib.jpg"),
     "opencalib mirrored": ("front: alignment", "bad", MIRRORED, "calib.jpg"),
     "kitti_raw mirrored": ("image_02: alignment", "bad", MIRRORED, "data/0000000000.png"),
-    "rellis3d inverted": ("pylon_camera_node: alignment", "bad", "", "frame000104"),
     "rellis3d raised": ("pylon_camera_node: alignment", "look", " at least", "frame000104"),
 }
 FILES = {"semantickitti": ("*.bin", 4), "kitti_raw": ("*.bin", 4), "opencalib": ("calib.bin", 4)}
@@ -66,6 +60,37 @@ def test_a_mistake_in_the_files_is_told_with_the_file_to_look_at(case, tmp_path,
         _, found = said(name, tmp_path, capsys, lambda root: getattr(swapped, name)(root, change))
     what, verdict, words, where = MISTAKES[case]
     assert found[what][0] == verdict and words in found[what][1] and where in found[what][1].split("  -> ")[1], found
+
+
+WAY = "with the extrinsics the other way round"
+HALF = f"{WAY} in axes turned by 180 degrees"
+INVERTED = {
+    "semantickitti": ("image_2", WAY, "image_2/0000"),
+    "kitti_raw": ("image_02", WAY, "image_02/data/00000000"),
+    "opencalib": ("front", WAY, "/calib."),
+    "rellis3d": ("pylon_camera_node", HALF, "frame000104"),
+}
+
+
+@real
+@pytest.mark.parametrize("name", INVERTED)
+def test_extrinsics_the_other_way_round_are_told_by_the_mount_and_by_the_score(name, tmp_path, capsys):
+    status, found = said(name, tmp_path, capsys, lambda root: getattr(swapped, name)(root, swapped.inverted))
+    camera, words, where = INVERTED[name]
+    assert status == 1
+    for what in (f"{camera}: mount", f"{camera}: alignment"):
+        verdict, text = found[what]
+        assert verdict == "bad" and f"{words} it is " in text and where in text.split("  -> ")[1], found
+
+
+@real
+def test_a_rig_with_all_its_extrinsics_the_other_way_round_is_told_by_the_score(tmp_path, capsys):
+    status, found = said("nuscenes", tmp_path, capsys, lambda root: swapped.nuscenes(root, swapped.mounts_inverted))
+    verdict, text = found["rig: alignment"]
+    assert status == 1 and verdict == "bad" and f"{WAY} it is " in text
+    for camera in ("CAM_FRONT", "CAM_BACK"):
+        verdict, text = found[f"{camera}: mount"]
+        assert verdict == "bad" and f"{WAY} it is upright" in text
 
 
 @real

@@ -4,76 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from contextlib import chdir
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
+from small_pipeline import files, pipeline, repro
 
-from xkd import XkdError, sweep
+from xkd import XkdError, books, sweep
 from xkd.__main__ import main
-from xkd.tasks import work
-
-PIPELINE = {
-    "stages": {
-        "prepare": {"cmd": "mkdir out/a && cp data out/a/data", "deps": ["data"], "outs": ["out/a"]},
-        "cell": {
-            "matrix": {"seed": [2, 0, 1]},
-            "cmd": "sh cell.sh ${item.seed}",
-            "params": ["cell"],
-            "deps": ["out/a", "cell.sh"],
-            "outs": ["out/cell-${item.seed}"],
-            "metrics": [{"out/metrics/${item.seed}.json": {"cache": False}}],
-        },
-        "late": {
-            "cmd": ["cat out/cell-1 > out/l", "cat out/l > out/late"],
-            "deps": ["out/cell-1"],
-            "outs": ["out/late"],
-        },
-        "report": {
-            "cmd": "mkdir results && cat out/metrics/*.json > results/all",
-            "deps": ["out/metrics", "out/late"],
-            "outs": [{"results": {"cache": False}}],
-        },
-    }
-}
-CELL = """echo "$1" >> "ran"; test ! -e "fails-$1" || { echo "cell $1 cannot"; exit 3; }
-cat out/a/data > out/cell-$1; mkdir -p out/metrics; echo "{\\"seed\\": $1}" > out/metrics/$1.json
-"""
-
-
-def pipeline(folder):
-    """A checkout of DVC's that is no git repository, with the pipeline above."""
-    (folder / ".dvc").mkdir(parents=True)
-    (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    (folder / "out").mkdir()
-    (folder / "data").write_text("one\n")
-    (folder / "cell.sh").write_text(CELL)
-    (folder / "params.yaml").write_text("cell: 1\n")
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE, sort_keys=False))
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=folder, check=True)
-    return folder
-
-
-def repro(folder):
-    """What `dvc repro` does there; the stages that it ran or took out of the run-cache."""
-    from dvc.repo import Repo
-
-    with chdir(folder), Repo() as repo:
-        return [stage.addressing for stage in repo.reproduce()]
-
-
-def files(folder):
-    """All that a run leaves, and the cache: path -> bytes. Left out: what DVC keeps for itself, and logs."""
-    found = [path for path in folder.rglob("*") if path.is_file() and path.name != "ran"]
-    names = {path: path.relative_to(folder) for path in found}
-    return {
-        str(name): path.read_bytes()
-        for path, name in names.items()
-        if name.parts[:2] not in ((".dvc", "tmp"), ("out", "log"))
-    }
 
 
 class Here:
@@ -238,7 +176,7 @@ def test_a_lock_of_dvc_is_waited_for_and_that_is_said(both, capsys):
         [sys.executable, "-c", code], cwd=swept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout.readline() == "held\n"
-        tell = sweep.tell
+        tell = books.tell
 
         def told(sentence):
             if sentence.startswith("waits") and not other.stdin.closed:
@@ -246,7 +184,7 @@ def test_a_lock_of_dvc_is_waited_for_and_that_is_said(both, capsys):
             tell(sentence)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sweep, "tell", told)
+            patch.setattr(books, "tell", told)
             assert sweep.sweep(swept, ["prepare"], Here()) == {}
     assert "xkd: waits for another DVC process in this checkout\n" in capsys.readouterr().out
 
@@ -305,60 +243,3 @@ def test_a_task_has_the_variables_of_a_stage_of_dvc_repro_but_its_name(both, mon
     assert environment["OMP_NUM_THREADS"] == "5" and environment["MKL_NUM_THREADS"] is None
     assert environment["DVC_STAGE"] is None and environment["DVC_ROOT"] == str(swept)
     assert job["commands"] == ["mkdir out/a && cp data out/a/data"] and job["folder"] == str(swept)
-
-
-def task(folder, *commands, **more):
-    """A job of these commands in `folder`, whose token and deps are there."""
-    (folder / "token").touch()
-    paths = {"folder": str(folder), "token": str(folder / "token"), "log": str(folder / "log.txt"), "deps": []}
-    return {"commands": list(commands), "environment": {"SHELL": "/bin/sh"}, "frames": False} | paths | more
-
-
-def test_a_task_runs_its_commands_until_one_fails(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    job = task(tmp_path, 'echo "${OMP_NUM_THREADS-unset} $WORD"; echo why >&2; exit 4', "touch never")
-    job["environment"] |= {"OMP_NUM_THREADS": None, "WORD": "here"}
-    sentence, killed = work(job)
-    assert (
-        not killed
-        and sentence.startswith("exit status 4 on ")
-        and f": why (all it said: {tmp_path / 'log.txt'})" in sentence
-    )
-    assert (tmp_path / "log.txt").read_text().splitlines()[1:] == ["unset here", "why"]
-    assert not (tmp_path / "never").exists()
-    assert work(task(tmp_path, "touch one", "touch two")) == (None, False)
-    assert (tmp_path / "one").exists() and (tmp_path / "two").exists()
-
-
-@pytest.mark.parametrize("command", ["kill -9 $$", "sh -c 'kill -9 $$' && true"])
-def test_a_command_that_was_killed_may_start_again(tmp_path, command):
-    (tmp_path / "log.txt").write_text("")
-    sentence, killed = work(task(tmp_path, command))
-    assert killed and sentence.startswith("exit status ")
-
-
-@pytest.mark.parametrize("lost", ["token", "deps"])
-def test_a_machine_that_does_not_share_the_checkout_says_so(tmp_path, monkeypatch, lost):
-    monkeypatch.setattr("xkd.tasks.missing.__defaults__", (0.0,))
-    path = str(tmp_path / "elsewhere")
-    sentence, killed = work(task(tmp_path, "touch never", **{lost: path if lost == "token" else [path]}))
-    assert f"does not see {path}: every machine needs the checkout" in sentence and not (tmp_path / "never").exists()
-
-
-def test_a_command_ends_with_what_started_it(tmp_path):
-    """With all of its group, and however that was killed."""
-    code = f"from xkd.tasks import guarded; guarded(['sh', '-c', 'sleep 60 & echo $! > own; sleep 60'], {str(tmp_path)!r}, None, None)"
-    parent = subprocess.Popen([sys.executable, "-c", code])
-    wait(lambda: (tmp_path / "own").exists() and (tmp_path / "own").read_text())
-    sleeper = int((tmp_path / "own").read_text())
-    assert psutil.pid_exists(sleeper)
-    parent.kill()
-    parent.wait()
-    wait(lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE)
-
-
-def wait(until, seconds=60):
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -1,6 +1,4 @@
-"""The training loop: batches, schedule, stopping and going on; distillation and fine-tuning on a tiny prepared set."""
-
-from types import SimpleNamespace
+"""The training loop: batches, schedule, stopping and going on; distillation and evaluation on a tiny prepared set."""
 
 import numpy as np
 import pytest
@@ -9,11 +7,9 @@ from torch import nn
 
 import xkd
 import xkd.prepared
-from xkd import distill, finetune, train
-from xkd.augment import augment, crop
+from xkd import distill, train
 from xkd.objectives import objective
 from xkd.prepared import TeacherFeatures
-from xkd.sparse import collate
 
 FIT = {
     "steps": 12,
@@ -24,7 +20,6 @@ FIT = {
     "clip": 5.0,
     "save_every": 0.0,
 }
-AUGMENT = {"turn": 3.1416, "flip": 0.5, "scale": 0.1, "jitter": 0.0, "gain": 0.2}
 
 
 def test_an_epoch_shows_every_frame_once():
@@ -93,73 +88,11 @@ def test_loss_that_is_not_finite_is_refused(tmp_path):
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
-def test_crop_keeps_a_sector_around_a_chosen_point():
-    angles = np.linspace(-np.pi, np.pi, 360, endpoint=False)
-    ring = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)
-    kept = crop(ring, 90, np.random.default_rng(0), around=np.array([0]))
-    # Point 0 lies at -180 degrees: the 90 nearest directions are within 45 degrees of it, on both sides of the seam.
-    assert len(kept) == 90 and (np.abs(np.abs(np.degrees(angles[kept])) - 180) <= 45).all()
-    assert (crop(ring, 360, np.random.default_rng(0)) == np.arange(360)).all()
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_crop_takes_the_nearest_where_directions_repeat(seed):
-    """A spinning sensor's columns: 20 points in each of 101 directions."""
-    angles = np.tile(np.linspace(-3, 3, 101), 20)
-    points = np.stack([np.cos(angles), np.sin(angles), np.repeat(np.arange(20), 101)], 1)
-    centre = np.random.default_rng([seed, 1]).integers(len(points))
-    kept = crop(points, 90, np.random.default_rng(seed), around=np.array([centre]))
-    away = np.abs((angles - angles[centre] + np.pi) % (2 * np.pi) - np.pi)
-    assert len(np.unique(kept)) == 90 and centre in kept and (np.diff(kept) > 0).all()
-    assert np.sort(away[kept]) == pytest.approx(np.sort(away)[:90], abs=1e-6)
-
-
-def test_augment_moves_rigidly_but_for_scale():
-    points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    moved, gain = augment(points, np.full(50, 0.5, np.float32), AUGMENT, np.random.default_rng(1))
-    distance = np.linalg.norm(points[:25] - points[25:], axis=1)
-    ratio = np.linalg.norm(moved[:25] - moved[25:], axis=1) / distance
-    assert ratio == pytest.approx(np.full(25, ratio[0]), abs=1e-4) and abs(ratio[0] - 1) <= 0.1
-    assert (0 <= gain).all() and (gain <= 1).all()
-
-
-def test_labels_are_drawn_from_frames_that_have_them():
-    frames = [{"labelled": k != 1} for k in range(4)]
-    split = SimpleNamespace(labelled=True, scenes=list("aabc"), frames=frames, path="out/prepared/train")
-    assert finetune.labelled(split, skip=["c"]) == [0, 2]
-    assert finetune.labelled(split, skip=["[ab]"]) == [3]
-    with pytest.raises(xkd.XkdError, match="out/prepared/train: no frame"):
-        finetune.labelled(split, skip=["?"])
-
-
 def test_unknown_objective_is_refused():
     with pytest.raises(
         xkd.XkdError, match="'magic' is unknown; there are cosine, ppkt, relational, superpixel, tolerant"
     ):
         objective("magic")
-
-
-def test_steps_by_hand():
-    settings = {"steps": {"base": 200, "per_frame": 4, "most": 700}}
-    assert [finetune.steps(frames, settings) for frames in (1, 100, 1000)] == [204, 600, 700]
-
-
-def test_the_rate_for_few_labels_holds_up_to_their_share():
-    settings = {"lr": {"scratch": [0.5, 0.1], "distilled": 0.2}, "few": 0.05}
-    assert [finetune.rate(settings, "scratch", share) for share in (0.01, 0.05, 0.25, 1)] == [0.5, 0.5, 0.1, 0.1]
-    assert finetune.rate(settings, "distilled", 0.01) == finetune.rate(settings, "distilled", 1) == 0.2
-
-
-class Labels:
-    """Two frames of a prepared split, their labels alone."""
-
-    def labels(self, i):
-        return np.array([[0, 0, 2, -1], [2, 2, 5, 5]][i])
-
-
-def test_classes_and_the_frames_that_hold_them():
-    assert finetune.classes_of(Labels(), [0, 1]) == {0: [0], 2: [0, 1], 5: [1]}
-    assert finetune.classes_of(Labels(), [1]) == {2: [1], 5: [1]}
 
 
 @pytest.fixture(scope="module")
@@ -220,45 +153,6 @@ def test_pairs_of_a_batch_point_at_the_right_points(small):
         for row in np.flatnonzero(scan == b)[:50]:
             x, y, z = prepared.points(i)[own[pairs["features"][row].numpy().tobytes()]]
             assert inputs[row, 1:3] == pytest.approx([z * 0.25, np.hypot(x, y) * 0.04], abs=1e-4)
-
-
-def test_cell_writes_what_the_report_reads(small, tmp_path):
-    init = tmp_path / "init"
-    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
-    finetune.scratch(small["student"], prepared.classes, 0, init)
-    arguments = (small["data"], small["student"], small["finetune"], 0.5, "scratch", 0, small["out"] / "prepared", init)
-    result, losses = finetune.cell(*arguments, tmp_path / "cell", tmp_path / "m.json")
-    again, _ = finetune.cell(*arguments, tmp_path / "cell2", tmp_path / "m2.json")
-    assert (tmp_path / "m.json").read_bytes() == (tmp_path / "m2.json").read_bytes() and result == again
-    assert xkd.files.digest(tmp_path / "cell") == xkd.files.digest(tmp_path / "cell2")
-    confusion = np.load(tmp_path / "cell" / "confusion.npy")
-    assert confusion.shape == (len(result["streets"]), 16, 16)
-    validation = xkd.prepared.Prepared(small["out"] / "prepared", "val")
-    assert confusion.sum() == sum((validation.labels(i) >= 0).sum() for i in range(len(validation)))
-    assert xkd.load(tmp_path / "cell").config["classes"] == validation.classes
-    assert len(losses) == result["steps"] == 4 and result["frames"] == round(0.5 * len(prepared))
-    assert sum(result["classes_seen"].values()) > 0
-
-
-def test_a_batch_asks_for_one_labelled_point_of_each_voxel(small):
-    prepared = xkd.prepared.Prepared(small["out"] / "prepared", "train")
-    settings = small["finetune"] | {
-        "balanced": 0.0,
-        "crop": 10**6,
-        "augment": dict.fromkeys(small["finetune"]["augment"], 0),
-    }
-    voxels, labels = finetune.batch(prepared, [0, 1], {}, small["student"], settings, np.random.default_rng(0))
-    whole = [(prepared.points(i), prepared.intensity(i)) for i in (0, 1)]
-    every = collate(whole, small["student"]["voxel"], len(small["student"]["widths"]))
-    known = np.concatenate([prepared.labels(i) for i in (0, 1)]) >= 0
-    assert len(voxels.inverse.unique()) == len(voxels.inverse) == len(every.inverse[known].unique()) == len(labels)
-    asked = {
-        (*row, int(scan)): int(label)
-        for row, scan, label in zip(voxels.inputs.tolist(), voxels.scan, labels, strict=True)
-    }
-    own = zip(every.inputs.tolist(), every.scan, np.concatenate([prepared.labels(i) for i in (0, 1)]), strict=True)
-    there = {(*row, int(scan)): int(label) for row, scan, label in own}
-    assert all(there[place] == label >= 0 for place, label in asked.items())
 
 
 def test_features_are_asked_for_at_some_points_alone(small):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xkd import XkdError, finetune, train, tune
-from xkd.files import read_json
+from xkd.files import read_json, write_json
 
 
 def scored(best, asked):
@@ -110,3 +110,7 @@ def test_a_rate_is_judged_on_the_tuning_streets_alone(monkeypatch, tmp_path):
         found = tune.run(params, "scratch", 1, 100, 0.02, 2)
         assert found == {"miou": 77.5, "steps": 32, "frames": 3}
     assert trained == [([0, 1, 4], 32, 0.02, 100)]  # once: the score is kept
+    path = tmp_path / "tune" / "0123.json"
+    write_json(path, {"steps": 32})
+    with pytest.raises(XkdError, match=f"{path}: has no key miou."):
+        tune.run(params, "scratch", 1, 100, 0.02, 2)

@@ -31,6 +31,11 @@ NAMES = {"front": 0, "forward": 0, "left": 90, "back": 180, "rear": 180, "right"
 """Degrees to the left of x that a camera of this name looks; of two words, the one between. `left` or `right` alone may be of a stereo
 pair."""
 AXES = ("+x", "+y", "+z", "-x", "-y", "-z")
+WAYS = {
+    "with the extrinsics the other way round": np.eye(4),
+    "with the extrinsics the other way round in axes turned by 180 degrees": np.diag([-1.0, -1.0, 1.0, 1.0]),
+}
+"""Axes (4, 4) that files may be in whose extrinsics are the other way round: RELLIS-3D's x is backward."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +140,10 @@ def mount(name, T):
     if place > MOUNT["far"]:
         return 2 if place > MOUNT["lost"] else 1, f"stands {place:.1f} m from the LiDAR", off
     if angle(up, (0, 0, 1)) > MOUNT["up"]:
-        other = invert(T)
-        upright = angle(-other[:3, 1], (0, 0, 1)) < MOUNT["upright"] and abs(other[2, 2]) < 0.5
         text = f"{looks} of the LiDAR and its upper edge points to {axis(up)}"
-        if upright:
-            return 2, f"{text}; with the extrinsics the other way round it is upright", off
+        for way, other in inverses(T):
+            if angle(-other[:3, 1], (0, 0, 1)) < MOUNT["upright"] and abs(other[2, 2]) < 0.5:
+                return 2, f"{text}; {way} it is upright", off
         return 2 if wanted and abs(pitch) > MOUNT["pitch"] else 1, f"{text}: are the axes the camera's own?", off
     if abs(pitch) > MOUNT["pitch"]:
         return (
@@ -148,6 +152,17 @@ def mount(name, T):
             off,
         )
     return 0, f"{looks} of the LiDAR, which its name does not say", off
+
+
+def doubt(camera):
+    """Whether a camera stands where its calibration says: 0 it may, 1 it is to be looked at, 2 it cannot."""
+    return mount(camera.name, invert(camera.T_cam_lidar))[0]
+
+
+def inverses(T):
+    """(name, (4, 4)) of what extrinsics T_lidar_cam (4, 4) that were given the other way round should have been."""
+    for name, axes in WAYS.items():
+        yield name, axes @ invert(T) @ axes
 
 
 def headings(name):

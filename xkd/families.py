@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import xkd
+from xkd import kept
 from xkd.errors import XkdError
 from xkd.feature_cache import mib, verify
 from xkd.files import yaml_value
@@ -73,7 +74,8 @@ def whole(folder):
     if not splits:
         raise XkdError(f"{folder}: holds no features that the teacher stage has extracted.")
     for split in splits:
-        about = verify(split)
+        verify(split)
+        about = kept.facts(split / "features.json", dim=int, digest=str)
         size = sum(path.stat().st_size for path in split.iterdir())
         told = f", of the teacher {about['fingerprint']}" if "fingerprint" in about else ""
         yield f"{split}: whole, {mib(size)}, {about['dim']} channels, SHA-256 {about['digest']}{told}"

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import xkd
-from xkd import estimate, student, words
+from xkd import estimate, kept, student, words
 from xkd.errors import XkdError
-from xkd.files import atomic, read_json, write_json
+from xkd.files import atomic, write_json
 from xkd.palette import share
 
 FIGURES = ("curve.png", "gains.png")
@@ -21,10 +21,11 @@ def write(cell, out, base=None, results=None):
     cell; a report in which it does not stand, or stands with other numbers.
     """
     base, results = Path(base or xkd.ROOT / "out"), Path(results or xkd.ROOT / "docs" / "results")
-    checkpoint, metrics = base / "finetune" / cell, read_json(base / "metrics" / f"finetune-{cell}.json")
-    summary = read_json(results / "report.json")
+    checkpoint, summary = base / "finetune" / cell, reported(results / "report.json")
+    metrics = kept.facts(base / "metrics" / f"finetune-{cell}.json", miou=float, iou=dict)
     own = [row for row in summary["cells"] if all(row[name] == metrics[name] for name in ("fraction", "init", "seed"))]
-    if not own or own[0]["miou"] != round(metrics["miou"], 2):
+    known = any(all(row[name] == metrics[name] for name in ("fraction", "init")) for row in summary["scores"])
+    if not own or not known or own[0]["miou"] != round(metrics["miou"], 2):
         raise XkdError(
             f"{results / 'report.json'}: says nothing of the cell {cell} as it is now; run the report again."
         )
@@ -39,9 +40,14 @@ def write(cell, out, base=None, results=None):
         (folder / "README.md").write_text(card(cell, network, metrics, summary))
 
 
+def reported(path):
+    """The summary in the JSON file of a report (`xkd.kept.Facts`)."""
+    return kept.facts(path, cells=[dict], scores=[dict], differences=dict, setting=dict)
+
+
 def card(cell, network, metrics, summary):
     """The model card: what a hub reads (between the lines of dashes), use, data, teacher, protocol, numbers, limits."""
-    given = summary.get("setting", {}).get("parameters", {})
+    given = summary["setting"]["parameters"]
     row = next(r for r in summary["scores"] if r["fraction"] == metrics["fraction"] and r["init"] == metrics["init"])
     gains = [d for d in summary["differences"].get(metrics["init"], []) if d["fraction"] == metrics["fraction"]]
     gain = "".join(
@@ -106,7 +112,7 @@ def main(arguments=None):
     try:
         cells = options.cells
         if not cells:
-            summary = read_json(xkd.ROOT / "docs" / "results" / "report.json")
+            summary = reported(xkd.ROOT / "docs" / "results" / "report.json")
             first = min(row["seed"] for row in summary["cells"])
             cells = [
                 f"{row['fraction']:g}-{row['init']}-{row['seed']}" for row in summary["cells"] if row["seed"] == first

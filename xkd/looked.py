@@ -21,7 +21,7 @@ class Looked:
         self.intensity, self.counts, self.unlabelled = [], [], []
         self.cameras, self.any = {name: [] for name in dataset.camera_names}, []
         self.scores, self.turns, self.mistakes = {name: [] for name in dataset.camera_names}, {}, {}
-        self.exchanged = {}
+        self.exchanged, self.righted = {}, set()
         self.grounds, self.mounts = [], {}
 
     def frame(self, frame):
@@ -63,6 +63,9 @@ class Looked:
         ):
             for name, other in calibrations:
                 found.setdefault((camera.name, name), []).append(score(points, edges, other, strength))
+        if bearings.doubt(camera) == 2:
+            upright = [name for name, other in rivals.mistaken(camera) if not bearings.doubt(other)]
+            self.righted |= {(camera.name, name) for name in upright}
 
     def findings(self):
         """All that the frames looked at say, in the order of the report. There is at least one frame."""
@@ -72,7 +75,7 @@ class Looked:
         yield from self.images()
         yield from bearings.mounts(self.mounts)
         paths = {name: rows[0][3] for name, rows in self.cameras.items() if rows}
-        yield from rivals.alignment(self.scores, self.turns, self.mistakes, paths, self.exchanged)
+        yield from rivals.alignment(self.scores, self.turns, self.mistakes, paths, self.exchanged, self.righted)
 
     def scans(self):
         text = f"{spread(self.points, '{:.0f}')} a scan; 99 % within {max(self.far):.0f} m"

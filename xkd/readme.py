@@ -2,9 +2,12 @@
 
 import argparse
 import re
+import sys
 
 import xkd
-from xkd.files import atomic, read_json
+from xkd import kept
+from xkd.errors import XkdError
+from xkd.files import atomic, read_text
 from xkd.words import headline, main_table, markdown_table
 
 BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.S)
@@ -24,11 +27,17 @@ def main(arguments=None):
     argparse.ArgumentParser(prog="python -m xkd.readme", description="Writes the results into README.md.").parse_args(
         arguments
     )
-    path = xkd.ROOT / "README.md"
-    text = block(read_json(xkd.ROOT / "docs" / "results" / "report.json"))
-    with atomic(path) as temporary:
-        temporary.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], path.read_text()))
+    path, report = xkd.ROOT / "README.md", xkd.ROOT / "docs" / "results" / "report.json"
+    try:
+        text = block(kept.facts(report, scores=[dict], differences=dict, labels_saved=dict))
+        before = read_text(path)
+        with atomic(path) as temporary:
+            temporary.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], before))
+    except XkdError as error:
+        print(f"xkd: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

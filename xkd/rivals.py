@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from xkd.alignment import nudged
+from xkd.bearings import inverses
 from xkd.findings import Finding
 from xkd.geometry import invert
 
@@ -71,7 +72,8 @@ def turned(camera):
 
 def mistaken(camera):
     """(name, camera) of calibrations that plain mistakes would leave right: of them a whole rig tells, for a scan has one set of axes."""
-    yield "with the extrinsics the other way round", moved(camera, invert(camera.T_cam_lidar))
+    for name, T_rig_cam in inverses(camera.T_rig_cam):
+        yield name, replace(camera, T_rig_cam=T_rig_cam)
     for name, turn in AXES.items():
         yield f"with {name}", moved(camera, camera.T_cam_lidar @ turn)
 
@@ -147,9 +149,14 @@ def exchanges(scores, others):
     return found
 
 
-def alignment(scores, turns, others, paths, exchanged=None):
+def alignment(scores, turns, others, paths, exchanged=None, righted=()):
     """Findings of the edge scores. scores, others: see `mistake`; turns: as others, of the calibration turned; paths: {camera: image};
-    exchanged: the others of `exchanges`."""
+    exchanged: the others of `exchanges`.
+
+    righted: (camera, name) of the mistakes without which a camera stands that cannot stand as it is given (`xkd.bearings.doubt`). Only
+    these are named of it, and they need not score more than it turned by some degrees, which leaves it where it cannot stand."""
+    fallen = {camera for camera, _ in righted}
+    others = {key: rows for key, rows in others.items() if key[0] not in fallen or key in righted}
     name, cameras = mistake(scores, others)
     if name and len(cameras) > 1:
         own, by = (mean(sum(part, [])) for part in ([scores[c] for c in cameras], [others[c, name] for c in cameras]))
@@ -166,7 +173,7 @@ def alignment(scores, turns, others, paths, exchanged=None):
             ((gain(values, rows), key[1]) for key, values in turns.items() if key[0] == camera), default=(0, "")
         )
         more = gain(others[camera, name], rows) if camera in cameras else 0
-        if camera in cameras and (len(cameras) > 1 or more >= by):
+        if camera in cameras and (len(cameras) > 1 or more >= by or camera in fallen):
             text = f"{text}; {name} it is {mean(others[camera, name]):.3f}"
             yield Finding(what, text, "bad" if more > LIMITS["margin"] or len(cameras) == 1 else "look", where)
         elif camera in twins:

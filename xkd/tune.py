@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import xkd
-from xkd import finetune, unlabelled
+from xkd import finetune, kept, unlabelled
 from xkd import student as students
 from xkd.cells import TAUGHT
 from xkd.errors import XkdError
-from xkd.files import digest, read_json, write_json
+from xkd.files import digest, write_json
 from xkd.machine import cores, end_with
 from xkd.palette import BASELINE
 from xkd.params import profile
@@ -63,8 +63,8 @@ def run(params, init, fraction, seed, lr, factor):
         state = unlabelled.student_state(*arguments[:2], unlabelled.predictions_of(*arguments), *arguments[2:])
     else:
         state = finetune.state_file(prepared, frames, start, params["student"], settings, lr, seed)
-    kept = named(state, ".json")
-    if not kept.exists():
+    file = named(state, ".json")
+    if not file.exists():
         if init == TAUGHT:
             network, _, _, left = unlabelled.teach(*arguments, label)
         else:
@@ -73,9 +73,9 @@ def run(params, init, fraction, seed, lr, factor):
         held = np.flatnonzero(matching(prepared.scenes, data["tuning"])).tolist()
         total, _, _ = evaluate(network, prepared, held)
         score = float(100 * np.nanmean(finetune.iou(total.sum(0))))
-        write_json(kept, {"miou": round(score, 3), "steps": factor * count, "frames": len(frames)})
+        write_json(file, {"miou": round(score, 3), "steps": factor * count, "frames": len(frames)})
         unlabelled.remove(*left)
-    return read_json(kept)
+    return kept.facts(file, miou=float, steps=int)
 
 
 def initial(params, init, seed):
@@ -177,7 +177,8 @@ def main(arguments=None):
     )
     options = parser.parse_args(arguments)
     try:
-        result = read_json(options.out) if options.check or options.fractions else None
+        searched = options.check or options.fractions
+        result = kept.facts(options.out, sections=dict, lr=dict) if searched else None
         print(tune(profile(), options.out, result, options.fractions))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from xkd import images, metrics, probe, purity, superpixels
+from xkd import images, kept, metrics, probe, purity, superpixels
 from xkd import student as students
-from xkd.files import read_json
 from xkd.findings import counted
 from xkd.geometry import pair
 from xkd.prepared import Prepared
@@ -32,10 +31,10 @@ def numbers(out, data, masks=None):
     given = purity.table(train)
     found["superpixels"] = {name: None if np.isnan(value) else value for name, value in given.items()}
     found["masks"] = covered(masks) if masks else None
-    found["distilled"] = read_json(out / "metrics" / "distill-0.json")
+    found["distilled"] = kept.facts(out / "metrics" / "distill-0.json", objective=str, loss=[float])
     found["probe"] = probed(train, validation, out / "init" / "distilled-0") if train.labelled else None
     report = out / "report" / "report.json"
-    found["scores"] = read_json(report)["scores"] if validation and report.exists() else None
+    found["scores"] = kept.facts(report, scores=[dict])["scores"] if validation and report.exists() else None
     return found
 
 
@@ -58,7 +57,8 @@ def probed(train, validation, folder):
     Fitted on the training frames and scored on the validation frames; without these fitted on the first two thirds of the training
     frames and scored on the others, of the same streets. -> {before, after, fitted, scored}, or None where there is one frame alone."""
     after = students.load(folder)
-    before = students.build(after.config, after.facts["seed"]).eval()
+    seed = kept.Facts(after.facts, folder / "network.json", "facts.")["seed"]
+    before = students.build(after.config, seed).eval()
     last = len(train) if validation else 2 * len(train) // 3
     scored = (validation, range(len(validation))) if validation else (train, range(last, len(train)))
     if not last or not len(scored[1]):

@@ -5,8 +5,9 @@ from html import escape
 
 import numpy as np
 
+from xkd import kept
 from xkd.check import check
-from xkd.files import atomic, read_json
+from xkd.files import atomic
 from xkd.page import CSS, html_table
 from xkd.real.numbers import lines
 from xkd.real.pictures import pictures
@@ -60,7 +61,7 @@ def write(path, sections, missing=()):
 def known(folder):
     """The numbers that a run left in its folder, None where none did."""
     path = folder / "out" / "real.json"
-    return read_json(path) if path.exists() else None
+    return kept.facts(path, distilled=dict, superpixels=dict) if path.exists() else None
 
 
 def plain(value):
