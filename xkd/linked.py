@@ -72,7 +72,8 @@ def _others(dataset, index, reach):
     try:
         others = dataset.neighbours(index, reach)
     except XkdError as error:
-        return [], str(error).rstrip(".")
+        # What follows is for who trains on it.
+        return [], str(error).rstrip(".").partition("; without them")[0]
     if others:
         return others, None
     alone = dataset.scenes.count(dataset.scenes[index]) == 1
@@ -123,6 +124,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
         }
         for i, frame in together.frames.items()
     ]
+    cameras = [camera for frame in frames for camera in frame.cameras]
+    times = [camera.timestamp is not None for camera in cameras]
     place, kept, pairs = frames.index(centre), together.kept[centre.index], together.pairs[centre.index]
     places = picks.places(centre, pairs, dataset.classes, kept) | {"the first pick": pick["point"]}
     rows = {name: int(np.searchsorted(kept, one)) for name, one in places.items() if one is not None}
@@ -135,7 +138,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
         "pick": pick | {"frame": place},
         "places": [{"name": name, "frame": place, "point": row} for name, row in rows.items()],
         "error": RANKS * APART**0.5,
-        "motion": motion([camera for frame in frames for camera in frame.cameras]),
+        "motion": motion(cameras),
+        "still": None if motion(cameras) else "one image: no motion" if any(times) else "the images have no times",
         "reach": float(np.clip(np.quantile(np.abs(centre.points[kept][:, :2]).max(1), 0.9), 20, 60).round(-1)),
         "cameras": list(dataset.camera_names),
         "camera": centre.cameras[int(np.bincount(pairs.camera).argmax())].name,
