@@ -193,6 +193,12 @@ def test_cosines_survive_being_kept_in_bytes():
     assert kept @ kept.T == pytest.approx(centred @ centred.T, abs=0.02)
 
 
+def test_one_feature_alone_has_no_direction():
+    compact = shades.Compact(np.ones((1, 20), np.float32))
+    assert compact.flat and compact.name("it") == "it (20 channels, the same everywhere)"
+    assert not compact(np.ones((1, 20), np.float32)).any()
+
+
 class Together(SimpleNamespace):
     def __getitem__(self, i):
         return self.frames[i]

@@ -21,7 +21,7 @@ from xkd import geometry, looks, picks, shades
 from xkd.alignment import image_edges, motion, range_edges
 from xkd.errors import XkdError
 from xkd.files import atomic
-from xkd.geometry import invert, pair
+from xkd.geometry import in_view, invert, pair
 from xkd.machine import cores
 from xkd.palette import SPARE
 from xkd.rivals import APART, RANKS
@@ -43,7 +43,7 @@ class Together:
         near = sorted([self.centre, *others], key=attrgetter("index"))
         self.frames = {frame.index: frame for frame in near}
         self.images = {i: [camera.image() for camera in frame.cameras] for i, frame in self.frames.items()}
-        self.pairs = {i: pair(frame) for i, frame in self.frames.items()}
+        self.pairs = {i: _pairs(dataset, frame) for i, frame in self.frames.items()}
         self.kept, self.words, self.views = {}, {}, {}
         for i, frame in self.frames.items():
             asked = point if frame is self.centre else None
@@ -63,6 +63,19 @@ class Together:
         rows = np.searchsorted(self.kept[i], found.point[here])
         np.bitwise_or.at(bits, rows, np.uint32(1) << found.camera[here].astype(np.uint32))
         return bits
+
+
+def _pairs(dataset, frame):
+    """`pair`. Errors: a frame without an image; one of which fewer than two points fall into its images, as a wrong layout leaves it."""
+    if not frame.cameras:
+        raise XkdError(f"{dataset.root}: frame {frame.id} has no image, so there is nothing to look at.")
+    index = np.unique(np.concatenate([in_view(frame.points, camera)[0] for camera in frame.cameras]))
+    if len(index) > 1:
+        return pair(frame)
+    raise XkdError(
+        f"{frame.cameras[0].path}: {len(index)} of the {len(frame.points)} points of frame {frame.id} fall into its images; are columns, "
+        f"axes and extrinsics those of the files? python -m xkd check {dataset.root} looks at them."
+    )
 
 
 def _others(dataset, index, reach):
@@ -85,7 +98,7 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
 
     teacher: (teacher, its name for people); students: what `looks.students` gives; reach: frames before and after; most: points of a frame
     that are kept, those in images first; superpixels: of an image, 0 for none; point of the frame, or pixel (camera, row, column): what is
-    picked first. Errors: a frame none of whose points falls into any of its images, a point or pixel that the frame has not.
+    picked first. Errors: see `_pairs`, a point or pixel that the frame has not.
     """
     pick = picks.picked(dataset[index], point, pixel)
     together = Together(dataset, index, reach, most, point)

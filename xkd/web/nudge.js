@@ -94,7 +94,7 @@ function drawCurves() {
   const titles = { turn: "turn (°)", shift: "shift (m)", time: "image taken later by (ms)" };
   keys.map(key => titles[key]).forEach((text, k) => {
     layout[`xaxis${k ? k + 1 : ""}`] = { ...base, title: { text } };
-    layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}` } };
+    layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}`, standoff: 15 } };
   });
   Plotly.react(place, traces, layout, { displaylogo: false, responsive: true });
 }
