@@ -115,7 +115,10 @@ def test_what_takes_long_is_said_before(tmp_path, monkeypatch, capsys):
         return []
 
     monkeypatch.setattr(families, "report", report)
+    # A relative path is from where one stands.
+    monkeypatch.chdir(tmp_path)
     for given, words in (
+        (["--source", "a.npy"], f"{tmp_path / 'a.npy'} whole for its SHA-256: 1 file, 1.0 MiB"),
         (["--source", str(tmp_path)], f"reads {tmp_path} whole for its SHA-256: 2 files, 1.5 MiB"),
         (["--verify", str(tmp_path)], f"reads {tmp_path} whole for its SHA-256: 2 files, 1.5 MiB"),
         (["--source", str(tmp_path / "a.npy")], "a.npy whole for its SHA-256: 1 file, 1.0 MiB"),

@@ -208,6 +208,9 @@ def test_every_colouring_colours_images_and_scan(page, name):
     assert page.run("document.querySelector('#images canvas').toDataURL()") != before
     page.wait(lambda: page.run("document.getElementById('cloud').value === colouring(looks.state.colour).value"))
     assert page.run("document.getElementById('legend').children.length") > 0
+    # A colour and its name stand in one box, which no line can cut.
+    alone = "[...document.querySelectorAll('#legend span i, #scale span i')].filter(i => i.parentNode.getClientRects().length !== 1)"
+    assert page.run(f"{alone}.length") == 0 and page.run("document.querySelectorAll('#scale span i').length") == 1
     page.run("(s => { s.value = 'distance'; s.dispatchEvent(new Event('change')) })(document.getElementById('colour'))")
 
 

@@ -9,7 +9,7 @@ from linked_page import choose, distilled, looked, opened, slide
 from PIL import Image
 from wall import MODELS, Stripes, Wall
 
-from xkd import linked, looks
+from xkd import XkdError, linked, looks
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,23 @@ def test_few_views_are_large_and_raw_colours_are_no_teacher(tmp_path):
         titles = tab.run("document.getElementById('networks').innerText + document.getElementById('colour').innerText")
         assert "raw colours" in titles and "features: teacher" not in titles and "alike: teacher" not in titles
         assert "stand in for a teacher" in tab.run("document.getElementById('likeness').textContent")
+        assert "one image: no motion" in tab.run("document.getElementById('sliders').textContent")
+
+
+class Unposed(Wall):
+    """No time of any image, and a reader that says why neighbours are of no use, as that of KITTI raw does."""
+
+    def read_cameras(self, i):
+        return [replace(camera, timestamp=None) for camera in super().read_cameras(i)]
+
+    def neighbours(self, i, k):
+        raise XkdError("drive: has no oxts; without them (teacher.reach: 0, views.reach: 0) the drive can be used.")
+
+
+def test_a_page_says_why_a_frame_stands_alone_and_not_how_to_train_on_it(tmp_path):
+    found = linked.scene(Unposed(tmp_path), 1, looks.teacher(None), most=300, superpixels=0)
+    assert (found["alone"], found["still"]) == ("drive: has no oxts", "the images have no times")
+    assert len(found["frames"]) == 1
 
 
 class Odd(Wall):
@@ -106,6 +123,6 @@ def test_images_of_one_colour_cameras_without_points_and_frames_with_one_image(t
 def test_the_command_says_what_is_wrong(nuscenes, tmp_path, capsys):
     given = [str(tmp_path / "page.html"), "--root", str(nuscenes), "--split", "mini_train", "--superpixels", "0"]
     assert looks.main([*given, "--index", "3"]) == 1
-    assert "--index 3" in capsys.readouterr().err and not Path(given[0]).exists()
+    assert "index 3: " in capsys.readouterr().err and not Path(given[0]).exists()
     assert looks.main([*given, "--root", str(tmp_path / "nothing")]) == 1
     assert "nothing: no such folder." in capsys.readouterr().err

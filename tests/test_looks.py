@@ -216,3 +216,9 @@ def test_a_folder_that_is_typed_hangs_on_where_one_stands(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     assert looks.main(["page.html", "--root", "drives"]) == 1
     assert f"{tmp_path / 'drives'}" in capsys.readouterr().err
+    monkeypatch.setattr(looks, "open_frames", lambda *given: ([None], None))
+    assert looks.main(["page.html", "--features", "drives"]) == 1
+    assert f"{tmp_path / 'drives'}: no .npy feature map" in capsys.readouterr().err
+    np.save(tmp_path / "drives" / "one.npy", np.ones((5, 2, 3), np.float32))
+    assert looks.main(["page.html", "--features", "drives", "--student", "learnt"]) == 1
+    assert f"{tmp_path / 'learnt'}" in capsys.readouterr().err

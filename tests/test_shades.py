@@ -20,6 +20,12 @@ def test_cosines_survive_being_kept_in_bytes():
     assert kept @ kept.T == pytest.approx(centred @ centred.T, abs=0.02)
 
 
+def test_one_feature_alone_has_no_direction():
+    compact = shades.Compact(np.ones((1, 20), np.float32))
+    assert compact.flat and compact.name("it") == "it (20 channels, the same everywhere)"
+    assert not compact(np.ones((1, 20), np.float32)).any()
+
+
 def test_a_wide_feature_map_is_averaged():
     one = torch.arange(2 * 192.0).reshape(1, 2, 192)
     assert shades._fewer(one).shape == (1, 1, 96) and shades._fewer(one)[0, 0, 0] == np.mean([0, 1, 192, 193])

@@ -54,6 +54,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         if options.command == "teachers":
+            # What is typed hangs on where one stands; in params.yaml it is the checkout.
+            options.source = options.source and options.source.absolute()
             for line in ahead(options.source, options.verify):
                 print(f"xkd: {line}", file=sys.stderr, flush=True)
             from xkd import families  # which loads torch and transformers

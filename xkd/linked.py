@@ -21,7 +21,7 @@ from xkd import geometry, looks, picks, shades
 from xkd.alignment import image_edges, motion, range_edges
 from xkd.errors import XkdError
 from xkd.files import atomic
-from xkd.geometry import invert, pair
+from xkd.geometry import in_view, invert, pair
 from xkd.machine import cores
 from xkd.palette import SPARE
 from xkd.rivals import APART, RANKS
@@ -43,7 +43,7 @@ class Together:
         near = sorted([self.centre, *others], key=attrgetter("index"))
         self.frames = {frame.index: frame for frame in near}
         self.images = {i: [camera.image() for camera in frame.cameras] for i, frame in self.frames.items()}
-        self.pairs = {i: pair(frame) for i, frame in self.frames.items()}
+        self.pairs = {i: _pairs(dataset, frame) for i, frame in self.frames.items()}
         self.kept, self.words, self.views = {}, {}, {}
         for i, frame in self.frames.items():
             asked = point if frame is self.centre else None
@@ -65,6 +65,19 @@ class Together:
         return bits
 
 
+def _pairs(dataset, frame):
+    """`pair`. Errors: a frame without an image; one of which fewer than two points fall into its images, as a wrong layout leaves it."""
+    if not frame.cameras:
+        raise XkdError(f"{dataset.root}: frame {frame.id} has no image, so there is nothing to look at.")
+    index = np.unique(np.concatenate([in_view(frame.points, camera)[0] for camera in frame.cameras]))
+    if len(index) > 1:
+        return pair(frame)
+    raise XkdError(
+        f"{frame.cameras[0].path}: {len(index)} of the {len(frame.points)} points of frame {frame.id} fall into its images; are columns, "
+        f"axes and extrinsics those of the files? python -m xkd check {dataset.root} looks at them."
+    )
+
+
 def _others(dataset, index, reach):
     """The frames that are shown beside frame `index`, and, where there are none, why, for people."""
     if not reach:
@@ -72,7 +85,8 @@ def _others(dataset, index, reach):
     try:
         others = dataset.neighbours(index, reach)
     except XkdError as error:
-        return [], str(error).rstrip(".")
+        # What follows is for who trains on it.
+        return [], str(error).rstrip(".").partition("; without them")[0]
     if others:
         return others, None
     alone = dataset.scenes.count(dataset.scenes[index]) == 1
@@ -84,7 +98,7 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
 
     teacher: (teacher, its name for people); students: what `looks.students` gives; reach: frames before and after; most: points of a frame
     that are kept, those in images first; superpixels: of an image, 0 for none; point of the frame, or pixel (camera, row, column): what is
-    picked first. Errors: a frame none of whose points falls into any of its images, a point or pixel that the frame has not.
+    picked first. Errors: see `_pairs`, a point or pixel that the frame has not.
     """
     pick = picks.picked(dataset[index], point, pixel)
     together = Together(dataset, index, reach, most, point)
@@ -123,6 +137,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
         }
         for i, frame in together.frames.items()
     ]
+    cameras = [camera for frame in frames for camera in frame.cameras]
+    times = [camera.timestamp is not None for camera in cameras]
     place, kept, pairs = frames.index(centre), together.kept[centre.index], together.pairs[centre.index]
     places = picks.places(centre, pairs, dataset.classes, kept) | {"the first pick": pick["point"]}
     rows = {name: int(np.searchsorted(kept, one)) for name, one in places.items() if one is not None}
@@ -135,7 +151,8 @@ def scene(dataset, index, teacher, students=(), reach=1, most=30_000, superpixel
         "pick": pick | {"frame": place},
         "places": [{"name": name, "frame": place, "point": row} for name, row in rows.items()],
         "error": RANKS * APART**0.5,
-        "motion": motion([camera for frame in frames for camera in frame.cameras]),
+        "motion": motion(cameras),
+        "still": None if motion(cameras) else "one image: no motion" if any(times) else "the images have no times",
         "reach": float(np.clip(np.quantile(np.abs(centre.points[kept][:, :2]).max(1), 0.9), 20, 60).round(-1)),
         "cameras": list(dataset.camera_names),
         "camera": centre.cameras[int(np.bincount(pairs.camera).argmax())].name,

@@ -38,6 +38,13 @@ def open_frames(root=None, kind=None, split=None):
     return xkd.open_dataset(data["kind"], root, split or data["validation"], **data["options"]), out
 
 
+def frame(dataset, index):
+    """Frame `index` of a data set. Errors: it has not so many."""
+    if not -len(dataset) <= index < len(dataset):
+        raise XkdError(f"index {index}: {dataset.root} has {len(dataset)} frames, counted from 0.")
+    return dataset[index]
+
+
 def _tiny_student(out):
     """Distils on the tiny data, into a folder of its own: `init` is the stages'."""
     from xkd.distill import distill
@@ -135,11 +142,11 @@ def main(arguments=None):
             if getattr(options, name) < least:
                 raise XkdError(f"--{name} {getattr(options, name)}: has to be {least} or more.")
         # What is typed hangs on where one stands, a notebook's parameter on the checkout.
-        root = Path(options.root).absolute() if options.root else None
+        given = (options.root, options.features, options.student)
+        root, maps, trained = (Path(text).absolute() if text else None for text in given)
         dataset, out = open_frames(root, options.kind, options.split)
-        if not -len(dataset) <= options.index < len(dataset):
-            raise XkdError(f"--index {options.index}: {dataset.root} has {len(dataset)} frames, counted from 0.")
-        networks = teacher(out, options.features), students(out, options.student)
+        frame(dataset, options.index)
+        networks = teacher(out, maps), students(out, trained)
         given = {"reach": options.reach, "most": options.points, "superpixels": options.superpixels}
         print(linked.write(linked.scene(dataset, options.index, *networks, **given), options.out))
     except XkdError as error:

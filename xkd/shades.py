@@ -36,7 +36,8 @@ class Compact:
     def __init__(self, values):
         """values: (N, C), of all the points that are shown."""
         self.mean = values.mean(0)
-        spread, axes = np.linalg.eigh(np.cov((values - self.mean).T.astype(np.float64)).reshape(values.shape[1], -1))
+        centred = (values - self.mean).astype(np.float64)
+        spread, axes = np.linalg.eigh(centred.T @ centred / max(len(values) - 1, 1))
         self.axes = axes[:, ::-1][:, :DIRECTIONS].astype(np.float32)
         self.share = float(spread[::-1][:DIRECTIONS].sum() / max(spread.sum(), 1e-12))
         self.flat = bool(spread.sum() < 1e-12)

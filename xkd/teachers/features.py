@@ -22,10 +22,10 @@ class Features(Teacher):
     def __init__(self, root):
         super().__init__()
         self.root = xkd.ROOT / root
-        first = min(self.root.rglob("*.npy"), default=None)
-        if first is None:
+        self.first = min(self.root.rglob("*.npy"), default=None)
+        if self.first is None:
             raise XkdError(f"{self.root}: no .npy feature map in this folder.")
-        self.dim = len(self._read(first))
+        self.dim = len(self._read(self.first))
 
     @cached_property
     def fingerprint(self):
@@ -49,7 +49,10 @@ class Features(Teacher):
             candidate = self.root.joinpath(*parts[start:])
             if candidate.is_file():
                 return candidate
-        raise XkdError(f"{path}: no feature map below {self.root}; looked for {'/'.join(parts[-3:])} and shorter.")
+        raise XkdError(
+            f"{path}: no feature map below {self.root}; looked for {'/'.join(parts[-3:])} and shorter, and what is there is named like "
+            f"{self.first.relative_to(self.root)}."
+        )
 
     def _read(self, path):
         values = read_npy(path)

@@ -128,21 +128,22 @@ function legend(element, { scale, names, words }, palette) {
     const made = element.appendChild(document.createElement(tag));
     made.textContent = text;
     made.style.cssText = style || "";
+    return made;
   };
   const css = k => `rgb(${palette[k].join(",")})`;
+  // A colour stays on the line of its name.
+  const swatch = (k, name) => {
+    const colour = document.createElement("i");
+    colour.style.cssText = `background:${css(k)};margin-right:.5em;vertical-align:-1px`;
+    add("span", name, "white-space:nowrap").prepend(colour);
+  };
   if (scale) {
     const stops = Array.from({ length: 12 }, (_, k) => css(Math.round(k * 254 / 11)));
     add("span", `${scale.title}: ${scale.low}`);
     add("i", "", `width:160px;background:linear-gradient(90deg,${stops.join(",")})`);
     add("span", scale.high);
-    if (scale.grey) {
-      add("i", "", `background:${css(255)}`);
-      add("span", scale.grey);
-    }
+    if (scale.grey) swatch(255, scale.grey);
   }
-  for (const [k, name] of names || []) {
-    add("i", "", `background:${css(k)}`);
-    add("span", name);
-  }
+  for (const [k, name] of names || []) swatch(k, name);
   if (words) add("span", words);
 }

@@ -84,7 +84,7 @@ function drawCurves() {
   const error = 2 * looks.scene.error / Math.sqrt(first.edges);
   const base = { zeroline: true, zerolinecolor: "#999999", showline: true, ticks: "outside" };
   const layout = {
-    margin: { l: 60, r: 10, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: keys.length, pattern: "independent" },
+    margin: { l: 80, r: 25, t: 10, b: 50 }, font: { size: 12, color: "#222222" }, grid: { rows: 1, columns: keys.length, pattern: "independent" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: "about or along the camera's axis" } },
     shapes: keys.map((_, k) => ({
       type: "rect", xref: k ? `x${k + 1} domain` : "x domain", yref: k ? `y${k + 1}` : "y", x0: 0, x1: 1, line: { width: 0 },
@@ -94,7 +94,7 @@ function drawCurves() {
   const titles = { turn: "turn (°)", shift: "shift (m)", time: "image taken later by (ms)" };
   keys.map(key => titles[key]).forEach((text, k) => {
     layout[`xaxis${k ? k + 1 : ""}`] = { ...base, title: { text } };
-    layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}` } };
+    layout[`yaxis${k ? k + 1 : ""}`] = k ? { ...base, matches: "y" } : { ...base, title: { text: `score of ${name}`, standoff: 15 } };
   });
   Plotly.react(place, traces, layout, { displaylogo: false, responsive: true });
 }
