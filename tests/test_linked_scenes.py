@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from linked_page import choose, distilled, looked, opened, slide
+from linked_page import choose, distilled, kept, looked, opened, slide
 from PIL import Image
 from wall import MODELS, Stripes, Wall
 
@@ -40,8 +40,11 @@ def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(dataset,
     small = linked.scene(dataset, 1, (Stripes(), "stripes"), students, reach=0, most=300, superpixels=0)
     with opened(small, tmp_path, "--disable-3d-apis") as tab:
         tab.wait(lambda: "has no WebGL" in tab.run("document.getElementById('cloud').textContent"))
-        tab.run("pickPoint(100)")
-        assert tab.run("looks.state.pick.point") == 100
+        row = int(
+            np.searchsorted(kept(dataset, 1, 300), linked.pair(dataset[1]).point.max())
+        )  # one that lies in an image
+        tab.run(f"pickPoint({row})")
+        assert tab.run("looks.state.pick.point") == row
         assert tab.run("document.querySelectorAll('#views canvas').length") > 0
         # A lone frame has no slider, and says why.
         assert tab.run("document.getElementById('frames').offsetParent") is None
