@@ -204,6 +204,25 @@ def test_times_of_points(own):
         assert "intensity" not in frame.attributes
 
 
+def test_fields_of_other_names(own):
+    """A field of times and one of intensities that are called as LAS and CloudCompare call them."""
+    kinds = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("gps_time", "f8"), ("scalar_Intensity", "f4")]
+    table = np.zeros(3, [(name, "<" + kind) for name, kind in kinds])
+    for name, values in zip("xyz", cloud_files.XYZ.T, strict=True):
+        table[name] = values
+    table["gps_time"], table["scalar_Intensity"] = [0, 0.05, 0.1], [0, 51, 255]
+    (own / "lidar" / "8.pcd").write_bytes(cloud_files.pcd("binary", table))
+    assert not {"time", "intensity"} & set(open_dataset("folder", own)[0].attributes)
+    say(own, scans={"point_time": {"field": "gps_time"}, "intensity": "scalar_Intensity", "intensity_max": 255})
+    frame = open_dataset("folder", own)[0]
+    np.testing.assert_allclose(frame.attributes["time"], [0, 0.05, 0.1], atol=1e-6)
+    np.testing.assert_allclose(frame.attributes["intensity"], [0, 0.2, 1], atol=1e-6)
+    say(own, scans={"intensity": "reflectance"})
+    said = r"8.pcd: has no field reflectance, which xkd.yaml names as its intensity; its fields are x, y, z, gps_time"
+    with pytest.raises(xkd.XkdError, match=said):
+        assert open_dataset("folder", own)[0].points
+
+
 def test_one_long_drive_is_cut_into_scenes(own):
     say(own, scene_frames=2, splits={"train": "own-000", "val": "own-001"})
     assert open_dataset("folder", own).scenes == ["own-000", "own-000", "own-001"]

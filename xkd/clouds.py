@@ -61,9 +61,17 @@ def returns(path, fields, drop_zeros=False):
     return xyz, ~lost
 
 
-def attribute(fields, what):
-    """The values of attribute `what` of `NAMES`, or None where a file has no such field."""
-    return next((fields[name] for name in NAMES[what] if name in fields), None)
+def attribute(fields, what, name=None, path=None):
+    """The values of attribute `what` of `NAMES`, or None where a file has no such field.
+
+    name: the field that holds it instead, of the file `path`. Errors: the file has not that field."""
+    if name is None:
+        return next((fields[name] for name in NAMES[what] if name in fields), None)
+    if name.lower() not in fields:
+        raise XkdError(
+            f"{path}: has no field {name}, which xkd.yaml names as its {what}; its fields are {', '.join(fields)}."
+        )
+    return fields[name.lower()]
 
 
 def intensities(path, values, most=None):

@@ -137,9 +137,10 @@ def scan(path, about, time=None):
     fields = clouds.read_cloud(path, about.get("columns"))
     xyz, kept = clouds.returns(path, fields, about.get("drop_zeros", False))
     points = (xyz[kept] @ about["axes"][:3, :3]).astype(np.float32)
-    found = {name: clouds.attribute(fields, name) for name in clouds.NAMES}
-    found = {name: values[kept] for name, values in found.items() if values is not None}
     attributes, times = {}, about.get("point_time", {})
+    named = {"intensity": about.get("intensity"), "time": times.get("field")}
+    found = {name: clouds.attribute(fields, name, named.get(name), path) for name in clouds.NAMES}
+    found = {name: values[kept] for name, values in found.items() if values is not None}
     if "intensity" in found:
         attributes["intensity"] = clouds.intensities(path, found["intensity"], about.get("intensity_max"))
     if "ring" in found:
