@@ -1,4 +1,5 @@
-"""`python -m xkd.readme`: writes the measured results into README.md, between its two markers, from docs/results/report.json."""
+"""`python -m xkd.readme`: writes the measured results between their markers in README.md and docs/data.md, from the committed reports
+and docs/tuning.json."""
 
 import argparse
 import re
@@ -8,31 +9,81 @@ import xkd
 from xkd import kept
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text
-from xkd.words import headline, main_table, markdown_table
+from xkd.palette import share, styles
+from xkd.tuning_words import FOUND, change, converged
+from xkd.words import headline, interval, main_table, markdown_table, signed
 
-BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.S)
+REPORT, TUNING, STREETS = "docs/results/report.json", "docs/tuning.json", "docs/other-streets.json"
 
 
-def block(summary):
-    """The sentences and the table of a report, as the README quotes them."""
-    return (
-        "\n".join(f"- {sentence}" for sentence in headline(summary))
-        + "\n\n"
-        + markdown_table(*main_table(summary)).strip()
-        + "\n"
-    )
+def results(summary):
+    """The sentences and the table of a report."""
+    return "\n" + "\n".join(f"- {sentence}" for sentence in headline(summary)) + "\n\n" + table(summary)
+
+
+def table(summary):
+    return "\n" + markdown_table(*main_table(summary)).strip() + "\n"
+
+
+def convergence(record):
+    """What twice the steps change of the baseline, and what that says, from the tuning record."""
+    rows = sorted((float(fraction), row) for fraction, row in record["convergence"].items())
+    said = [
+        "{:+.2f} ± {:.2f} points at {} (n {})".format(*change(row), share(fraction), row["seeds"])
+        for fraction, row in rows
+    ]
+    text = f"that changed it by {', '.join(said)}."
+    for found, says in FOUND.items():
+        if at := [share(fraction) for fraction, row in rows if converged(row) == found]:
+            text += " " + says.format(", ".join(at))
+    return text
+
+
+def gains(summary):
+    """The differences of a report in one sentence."""
+    rows = [
+        f"*{styles([init])[init].name}* gains "
+        + ", ".join(f"{signed(row['mean'])} {interval(row)} at {share(row['fraction'])}" for row in differences)
+        for init, differences in reversed(summary["differences"].items())
+    ]
+    return "; ".join(rows) + " of the labels."
+
+
+OF_REPORT = {"scores": [dict], "differences": dict, "labels_saved": dict}
+KEYS = {results: OF_REPORT, table: OF_REPORT, gains: OF_REPORT, convergence: {"convergence": dict}}
+"""What a file has to hold for each."""
+BLOCKS = {
+    "README.md": {
+        "results": (results, REPORT),
+        "convergence": (convergence, TUNING),
+        "other streets": (gains, STREETS),
+    },
+    "docs/data.md": {"other streets": (table, STREETS)},
+}
+"""Of each page, the blocks that are written: how, and from which file. A block begins after `<!-- NAME: ... -->` and ends before
+`<!-- end of NAME -->`."""
+
+
+def written(page, text):
+    """The text of a page with all of its blocks as they have to be. Errors: a marker that is not there."""
+    for name, (words, source) in BLOCKS[page].items():
+        block = re.compile(rf"(<!-- {name}: [^>]* -->).*?(<!-- end of {name} -->)", re.S)
+        if len(block.findall(text)) != 1:
+            raise XkdError(f"{page}: the markers of the block {name!r} are not there once.")
+        made = words(kept.facts(xkd.ROOT / source, **KEYS[words]))
+        text = block.sub(lambda found, made=made: found[1] + made + found[2], text)
+    return text
 
 
 def main(arguments=None):
-    argparse.ArgumentParser(prog="python -m xkd.readme", description="Writes the results into README.md.").parse_args(
-        arguments
-    )
-    path, report = xkd.ROOT / "README.md", xkd.ROOT / "docs" / "results" / "report.json"
+    parser = argparse.ArgumentParser(prog="python -m xkd.readme", description="Writes the results into the pages.")
+    parser.parse_args(arguments)
     try:
-        text = block(kept.facts(report, scores=[dict], differences=dict, labels_saved=dict))
-        before = read_text(path)
-        with atomic(path) as temporary:
-            temporary.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], before))
+        for page in BLOCKS:
+            path = xkd.ROOT / page
+            text = written(page, read_text(path))
+            with atomic(path) as temporary:
+                temporary.write_text(text)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
