@@ -218,7 +218,7 @@ def test_fields_of_other_names(own):
     np.testing.assert_allclose(frame.attributes["time"], [0, 0.05, 0.1], atol=1e-6)
     np.testing.assert_allclose(frame.attributes["intensity"], [0, 0.2, 1], atol=1e-6)
     say(own, scans={"intensity": "reflectance"})
-    said = r"8.pcd: has no field reflectance, which xkd.yaml names as its intensity; its fields are x, y, z, gps_time"
+    said = r"8.pcd: has no field reflectance for its intensity; its fields are x, y, z, gps_time"
     with pytest.raises(xkd.XkdError, match=said):
         assert open_dataset("folder", own)[0].points
 

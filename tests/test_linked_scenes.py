@@ -13,11 +13,6 @@ from xkd import XkdError, linked, looks
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return Wall(tmp_path_factory.mktemp("wall"))
-
-
-@pytest.fixture(scope="module")
 def students(tmp_path_factory):
     return distilled(tmp_path_factory.mktemp("student"))
 
@@ -36,7 +31,8 @@ def test_120_000_points_stay_fluid(students, tmp_path):
             assert len(took) == 5 and min(took) < 300, name
 
 
-def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(dataset, students, tmp_path):
+def test_without_webgl_a_sentence_stands_in_the_place_of_the_scan_in_3d(students, tmp_path):
+    dataset = Wall(tmp_path)
     small = linked.scene(dataset, 1, (Stripes(), "stripes"), students, reach=0, most=300, superpixels=0)
     with opened(small, tmp_path, "--disable-3d-apis") as tab:
         tab.wait(lambda: "has no WebGL" in tab.run("document.getElementById('cloud').textContent"))

@@ -31,7 +31,7 @@ def place(stages, gathered, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_row_gets_the_same_search(monkeypatch, params):
+def test_every_row_gets_the_same_search(monkeypatch, params, place):
     asked = []
 
     def scores(params, jobs, run, make, start):
@@ -45,6 +45,9 @@ def test_every_row_gets_the_same_search(monkeypatch, params):
     assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 2 for row in params["study"]["lr"]}
     rates = {row: {job[3] for job in asked if job[0] == row} for row in params["study"]["lr"]}
     assert set(map(frozenset, rates.values())) == {frozenset({tune.RATES[0] / 4, *tune.RATES})}
+    (place / "out" / "views").unlink()
+    with pytest.raises(XkdError, match="views: no such folder; run dvc repro views first"):
+        study_tune.search(params)
     params["data"]["tuning"] = []
     with pytest.raises(XkdError, match="data.tuning names no street"):
         study_tune.search(params)

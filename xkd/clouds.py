@@ -67,10 +67,13 @@ def attribute(fields, what, name=None, path=None):
     name: the field that holds it instead, of the file `path`. Errors: the file has not that field."""
     if name is None:
         return next((fields[name] for name in NAMES[what] if name in fields), None)
+    return field(path, fields, name, what)
+
+
+def field(path, fields, name, what):
+    """The values of the field that xkd.yaml names as the scans' `what`. Errors: the file has not that field."""
     if name.lower() not in fields:
-        raise XkdError(
-            f"{path}: has no field {name}, which xkd.yaml names as its {what}; its fields are {', '.join(fields)}."
-        )
+        raise XkdError(f"{path}: has no field {name} for its {what}; its fields are {', '.join(fields)}.")
     return fields[name.lower()]
 
 

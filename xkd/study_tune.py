@@ -4,16 +4,12 @@ which git keeps, so that a search can stop and go on. Validation streets are not
 
 import sys
 
-import numpy as np
-
 import xkd
 from xkd import finetune, mixed, tune
 from xkd.errors import XkdError
 from xkd.files import read_json, write_json
-from xkd.metrics import iou
 from xkd.mixed import Source
 from xkd.params import overlay, profile
-from xkd.prepared import matching
 from xkd.study import START, Cell, check, done
 from xkd.study_cell import fused_of, made_of
 from xkd.study_start import frames_of, initial, kind_of, place_of, rate_of
@@ -41,7 +37,7 @@ def run(params, init, fraction, seed, lr, factor=1):
         place, frames = place_of(params, OUT), frames_of(params, cell, OUT)
         data, settings, made = params["data"], params["finetune"], made_of(params, cell, OUT)
         train, resume = place.split(data["train"]), None
-        held = np.flatnonzero(matching(train.scenes, data["tuning"])).tolist()
+        held = tune.held_out(params, train)
         if kind_of(cell) == "fused":
             network, count = fused_of(params, cell, OUT)[0], finetune.steps(len(frames), params["fused"])
             seen = Source(train, place.gathered(data["train"]))
@@ -52,8 +48,8 @@ def run(params, init, fraction, seed, lr, factor=1):
             given = (frames, start, params["student"], settings, rate_of(params, cell), seed, label)
             network, _, resume = finetune.train(train, *given)
             guesses = dict(predict(network, train, held))
-        score = float(100 * np.nanmean(iou(tally(train, guesses)[0].sum(0))))
-        write_json(cell.file, {"miou": round(score, 3), "steps": count, "frames": len(frames), "made_of": made})
+        score = tune.score(tally(train, guesses)[0])
+        write_json(cell.file, {"miou": score, "steps": count, "frames": len(frames), "made_of": made})
         if resume:
             resume.unlink(missing_ok=True)
     return read_json(cell.file)
@@ -65,9 +61,8 @@ def begin(params, init, seed):
 
 
 def search(params):
-    """All rows of study.lr -> what is written to study/tuning.json. Errors: no tuning street."""
-    if not params["data"]["tuning"]:
-        raise XkdError("params.yaml: data.tuning names no street to tune on.")
+    """All rows of study.lr -> what is written to study/tuning.json. Errors: those of `tune.ready`."""
+    tune.ready(params, xkd.ROOT / OUT)
 
     def scores(params, jobs):
         return tune.scores(params, jobs, run, begin, lambda init: START.get(init, init))

@@ -23,6 +23,7 @@ from xkd.cells import TAUGHT
 from xkd.errors import XkdError
 from xkd.files import digest, write_json
 from xkd.machine import cores, end_with
+from xkd.metrics import iou
 from xkd.palette import BASELINE
 from xkd.params import profile
 from xkd.prepared import Prepared, matching
@@ -70,12 +71,20 @@ def run(params, init, fraction, seed, lr, factor):
         else:
             network, _, resume = finetune.train(prepared, frames, start, params["student"], settings, lr, seed, label)
             left = [resume]
-        held = np.flatnonzero(matching(prepared.scenes, data["tuning"])).tolist()
-        total, _, _ = evaluate(network, prepared, held)
-        score = float(100 * np.nanmean(finetune.iou(total.sum(0))))
-        write_json(file, {"miou": round(score, 3), "steps": factor * count, "frames": len(frames)})
+        total, _, _ = evaluate(network, prepared, held_out(params, prepared))
+        write_json(file, {"miou": score(total), "steps": factor * count, "frames": len(frames)})
         unlabelled.remove(*left)
     return kept.facts(file, miou=float, steps=int)
+
+
+def held_out(params, prepared):
+    """Indices of the frames of the tuning streets."""
+    return np.flatnonzero(matching(prepared.scenes, params["data"]["tuning"])).tolist()
+
+
+def score(confusions):
+    """(S, C, C) counts by street -> mIoU, 0..100, to three decimals."""
+    return round(float(100 * np.nanmean(iou(confusions.sum(0)))), 3)
 
 
 def initial(params, init, seed):
@@ -186,6 +195,14 @@ def main(arguments=None):
     return 0
 
 
+def ready(params, out):
+    """Errors: there is no street to tune on, or the stage views has not been run."""
+    if not params["data"]["tuning"]:
+        raise XkdError("params.yaml: data.tuning names no street to tune on.")
+    if not (out / "views").is_dir():
+        raise XkdError(f"{out / 'views'}: no such folder; run dvc repro views first.")
+
+
 def tune(params, out, result=None, fractions=None):
     """Writes the file `out` after the search and after each fraction of the check, and returns what is in it; `result`: a search's,
     which is then not made again; `fractions`: those to check, else all of the sweep's. Errors: a search that was made with other
@@ -194,14 +211,11 @@ def tune(params, out, result=None, fractions=None):
         raise XkdError(
             f"params.yaml: sweep.fractions is {params['sweep']['fractions']}; {other[0]:g} is not among them."
         )
-    if not params["data"]["tuning"]:
-        raise XkdError("params.yaml: data.tuning names no street to tune on.")
-    if not (OUT / "views").is_dir():
-        raise XkdError(f"{OUT / 'views'}: no such folder; run dvc repro views first.")
+    ready(params, OUT)
     if result is None:
         table, best, steps = search(params, [*params["sweep"]["inits"], TAUGHT])
         prepared = Prepared(OUT / "prepared", params["data"]["train"])
-        held = [prepared.scenes[i] for i in np.flatnonzero(matching(prepared.scenes, params["data"]["tuning"]))]
+        held = [prepared.scenes[i] for i in held_out(params, prepared)]
         result = {"search": table, "lr": best, "steps": steps, "seeds": list(SEEDS), "sections": tuned(params)}
         result |= {"tuning_frames": len(held), "tuning_streets": sorted(set(held))}
         write_json(out, result)

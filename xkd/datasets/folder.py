@@ -183,9 +183,7 @@ def file_labels(path):
 
 def field_labels(path, fields, name):
     """(N,) raw ids in a field of the scan itself, and None. Errors: no such field, no whole numbers."""
-    if name.lower() not in fields:
-        raise XkdError(f"{path}: has no field {name} for its labels; its fields are {', '.join(fields)}.")
-    raw = fields[name.lower()]
+    raw = clouds.field(path, fields, name, "labels")
     with np.errstate(invalid="ignore"):
         number = raw.astype(np.int64)
     refuse(path, number != raw, f"have a {name} that is no whole number", raw[:, None])
