@@ -151,6 +151,11 @@ def test_poses_that_jump_and_times_that_run_back(made):
     jumped = Bent(dataset, frame=lambda f: replace(f, T_world_lidar=far @ f.T_world_lidar) if f.index == last else f)
     found = moves(jumped)["motion"]
     assert found.verdict == "bad" and "a pose jumps" in found.found and dataset[last].id in found.where
+    # The quaternion of no turn, its real part last: read in the layout's order it is half a turn about z.
+    half = np.diag([-1.0, -1.0, 1.0, 1.0])
+    turned = lambda f: replace(f, T_world_lidar=f.T_world_lidar @ half) if f.index == last else f  # noqa: E731
+    found = moves(Bent(dataset, frame=turned))["motion"]
+    assert found.verdict == "bad" and "a pose turns" in found.found and dataset[last].id in found.where
     back = moves(Bent(dataset, frame=lambda f: replace(f, timestamp=-f.timestamp)))["motion"]
     assert back.verdict == "bad" and "s after the frame before it" in back.found
     still = moves(Bent(dataset, frame=lambda f: replace(f, T_world_lidar=EYE)))["motion"]

@@ -5,7 +5,9 @@ import numpy as np
 import own_files
 import pandas as pd
 import pytest
+from layout_kitti_raw import DATE, DRIVE
 from own_files import say
+from PIL import Image
 from test_bad_input import SEQUENCE, complains
 from test_pickles import write
 
@@ -13,6 +15,7 @@ from xkd.clouds import read_cloud
 from xkd.datasets import open_dataset
 from xkd.pickles import read_table
 
+IMAGES = f"{DATE}/{DRIVE}/image_02/data"
 MARK = b"\xef\xbb\xbf"
 """What some systems begin a text in UTF-8 with."""
 
@@ -92,3 +95,22 @@ def test_a_column_that_is_there_twice(tmp_path):
     assert read_table(path, ["y"])[0].tolist() == [2]
     with complains("t.pkl.gz: has the column 'x' twice"):
         read_table(path, ["x"])
+
+
+@pytest.mark.parametrize("kind", ["semantickitti", "kitti_raw"])
+def test_images_of_another_ending_than_the_layout_s(kitti, raw, kind):
+    root, folder = (kitti, kitti / SEQUENCE / "image_2") if kind == "semantickitti" else (raw, raw / IMAGES)
+    for path in folder.glob("*.png"):
+        path.rename(path.with_suffix(".jpg"))
+    with complains(f"{folder}/", ".jpg: is no .png"):
+        open_dataset(kind, root)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_an_image_whose_columns_are_not_counted_in_two_bytes(own, said):
+    for path in (own / "front").iterdir():
+        Image.new("L", (32768, 1)).save(path)
+    size = {"width": 32768, "height": 1} if said else {}
+    say(own, cameras={"front": own_files.camera(cx=16384, cy=0.5, **size)})
+    with complains("xkd.yaml: cameras.front", "32768 x 1", "32767 pixels at most"):
+        _ = open_dataset("folder", own)[0].cameras

@@ -1,6 +1,7 @@
 """`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images, before anything is trained on it."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from xkd import bearings
 from xkd.errors import XkdError
@@ -12,6 +13,8 @@ from xkd.standing import standing
 
 SPEED = 70.0
 """Metres a second from pose to pose that no vehicle has."""
+TURN = 180.0
+"""Degrees a second from pose to pose that no vehicle turns: twice what the quickest robots do."""
 SLOW, LONG = 0.001, 10.0
 """Of a scene that moves: metres a second at most, with seconds from frame to frame at least, that tell of times in a smaller unit."""
 
@@ -71,23 +74,29 @@ def step(before, after):
 
 def speed(pairs, first):
     """The finding of [(frame, the next one of its scene)]; first: the frame to look at where no other is."""
-    gaps, speeds, still = [], [], 0
+    gaps, speeds, turns, still = [], [], [], 0
     for before, after in pairs:
         if before.timestamp is None or after.timestamp is None:
             continue
         way, gap = float(np.linalg.norm(step(before, after))), (after.timestamp - before.timestamp) / 1e6
+        angle = float(Rotation.from_matrix(before.T_world_lidar[:3, :3].T @ after.T_world_lidar[:3, :3]).magnitude())
         if gap <= 0:
             text = f"frame {after.id} is {gap:g} s after the frame before it"
             return Finding("motion", text, "bad", f"frame {after.id}")
         still += way == 0
         gaps.append(gap)
         speeds.append((way / gap, after.id))
+        turns.append((np.degrees(angle) / gap, after.id))
     if not gaps:
         return Finding("motion", "no two frames of a scene with timestamps", "look" if pairs else "good", first)
     fastest, where = max(speeds)
     text = f"{spread(gaps, '{:.3g}')} s from frame to frame, {spread([s for s, _ in speeds], '{:.1f}')} m/s"
     if fastest > SPEED:
         return Finding("motion", f"{text}: a pose jumps", "bad", f"frame {where}")
+    quickest, turned = max(turns)
+    if quickest > TURN:
+        text = f"{text}: a pose turns by {quickest:.0f} degrees a second; is its quaternion in the layout's order?"
+        return Finding("motion", text, "bad", f"frame {turned}")
     if still == len(gaps):
         text = f"{text}: no pose moves, so neighbouring frames' images are of no use"
         return Finding("motion", text, "look", f"frame {where}")

@@ -102,6 +102,14 @@ def read_times(path, numbers):
     return times
 
 
+def pictures(folder):
+    """Whether a camera's folder has images. Errors: files and not one `.png`, which both layouts' images are."""
+    there = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if there and not any(path.suffix == ".png" for path in there):
+        raise XkdError(f"{there[0]}: is no .png, as the images of this layout are, and {folder} holds none.")
+    return bool(there)
+
+
 def numbered(folder, ending):
     """The names, without ending, of the numbered files of a folder, in their order. Errors: a name that is no number."""
     names = sorted(path.stem for path in folder.glob(f"*.{ending}"))

@@ -13,6 +13,8 @@ from xkd.motion import deskewed
 
 WITHIN = 0.1
 """Seconds between a scan and the image nearest in time at most, where xkd.yaml says nothing: one turn of a LiDAR at 10 Hz."""
+WIDEST = np.iinfo(np.int16).max
+"""Rows or columns of an image at most: a pair keeps its pixel in two bytes a number (`xkd.geometry.Pairs`)."""
 
 
 class SceneFolder:
@@ -148,7 +150,12 @@ class SceneFolder:
     @cached_property
     def _sizes(self):
         """{camera: (H, W)}: what the layout says, else that of the folder's first image, whose header alone is read."""
-        return {name: self._cameras[name]["size"] or self._first_size(name) for name in self.camera_names}
+        sizes = {name: self._cameras[name]["size"] or self._first_size(name) for name in self.camera_names}
+        for name, size in sizes.items():
+            if max(size) > WIDEST:
+                where = self._cameras[name]["where"]
+                raise XkdError(f"{where}: its images are {size[1]} x {size[0]}; a side has {WIDEST} pixels at most.")
+        return sizes
 
     def _first_size(self, name):
         first = next(image for image, _ in self._images[name] if image is not None)

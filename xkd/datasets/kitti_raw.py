@@ -18,7 +18,7 @@ from xkd.datasets.frame import Camera, Dataset, Frame, facts, read_points
 from xkd.errors import XkdError
 from xkd.files import read_text
 from xkd.geometry import invert, rigid
-from xkd.kitti_files import entries, mercator, moment, motion, numbered, projection, read_times, rotation
+from xkd.kitti_files import entries, mercator, moment, motion, numbered, pictures, projection, read_times, rotation
 from xkd.motion import Motion
 from xkd.tables import floats
 
@@ -110,7 +110,7 @@ class Drive:
     def __init__(self, folder, wanted):
         self.folder, self.name = folder, folder.name
         self.scans = numbered(folder / "velodyne_points" / "data", "bin")
-        self.cameras = {c: None for c in wanted if next((folder / c / "data").glob("*.png"), None)}
+        self.cameras = {c: None for c in wanted if pictures(folder / c / "data")}
         if self.cameras:
             path = folder.parent / "calib_cam_to_cam.txt"
             lines, T_unrectified_lidar = entries(path), motion(folder.parent / "calib_velo_to_cam.txt")

@@ -13,7 +13,7 @@ from xkd.datasets.frame import Camera, Dataset, Frame, read_points, same_length,
 from xkd.errors import XkdError
 from xkd.files import read_bytes
 from xkd.geometry import check_rotations, four, invert
-from xkd.kitti_files import entries
+from xkd.kitti_files import entries, pictures
 from xkd.tables import floats, read_table
 
 CAMERAS = {"image_2": "P2", "image_3": "P3"}
@@ -102,7 +102,7 @@ class Sequence:
             raise XkdError(
                 f"{folder / 'times.txt'}: {self._times[k + 1]:g} s in line {k + 2} is earlier than the line before it."
             )
-        self.cameras = {c: None for c in CAMERAS if next((folder / c).glob("*.png"), None)}
+        self.cameras = {c: None for c in CAMERAS if pictures(folder / c)}
         for camera in self.cameras:
             entry(self._calibration, CAMERAS[camera], folder)
         self._T_cam0_lidar = four(entry(self._calibration, "Tr", folder))
