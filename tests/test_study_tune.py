@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from xkd import XkdError, study, study_tune, tune
+from xkd import XkdError, finetune, study, study_tune, tune
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.study import Cell
@@ -54,13 +54,11 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
 
 
 def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
-    params["finetune"]["steps"]["most"] = 7800
+    params["finetune"]["steps"] = {"base": 10, "per_frame": 200, "most": 7800}
     tried = study_tune.searched(params, "cosine", 0.5)
     assert tried["study"]["lr"] == params["study"]["lr"] | {"cosine": 0.5}
-    assert tried["finetune"]["steps"]["most"] == params["study"]["search"] == 3900
-    assert study_tune.searched(params | {"finetune": tried["finetune"] | {"steps": {"most": 7}}}, "cosine", 0.5)[
-        "finetune"
-    ]["steps"] == {"most": 7}
+    assert params["study"]["search"] == 0.5
+    assert [finetune.steps(frames, tried["finetune"]) for frames in (20, 400)] == [2005, 3900]
 
 
 @pytest.mark.parametrize("init", ["scratch", "fused"])

@@ -25,9 +25,9 @@ def cell_of(init, fraction, seed, lr=0.0):
 
 
 def searched(params, init, lr):
-    """All sections with the rate that is tried, and with the steps that a training of the search has at most."""
-    most = min(params["study"]["search"], params["finetune"]["steps"]["most"])
-    return overlay(params, {"study": {"lr": {init: lr}}, "finetune": {"steps": {"most": most}}})
+    """All sections with the rate that is tried, and with the steps that a training of the search has."""
+    steps = {name: value * params["study"]["search"] for name, value in params["finetune"]["steps"].items()}
+    return overlay(params, {"study": {"lr": {init: lr}}, "finetune": {"steps": steps}})
 
 
 def run(params, init, fraction, seed, lr, factor=1):
