@@ -43,6 +43,14 @@ def test_report_is_of_the_parameters_of_this_tree():
     assert REPORT["setting"]["tuning"] == TUNING
 
 
+def test_other_streets_had_the_same_parameters():
+    other = read_json(ROOT / "docs" / "other-streets.json")
+    assert other["made_up"] is None and other["setting"]["parameters"] == REPORT["setting"]["parameters"]
+    assert [row["init"] for row in other["cells"]] == [row["init"] for row in REPORT["cells"]]
+    same = [own["miou"] == row["miou"] for own, row in zip(REPORT["cells"], other["cells"], strict=True)]
+    assert not any(same), "the report of the results, and of no other streets"
+
+
 def test_learning_rates_are_the_winners_of_the_search():
     few = params.read()["finetune"]["few"]
     for init, rows in TUNING["search"].items():
