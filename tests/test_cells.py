@@ -16,6 +16,7 @@ from xkd.made_cells import made_cells
         ({"classes_seen": {"road": 8, "car": 0}}, "another label subset"),
         ({"frames": 5}, "another label subset"),
         ({"miou": 21.0}, "give a mIoU of 20.00"),
+        ({"miou": 20.02}, "give a mIoU of 20.00, the metrics file says 20.02"),
         ({"seed": 7}, "holds the cell 0.5-scratch-7"),
     ],
 )

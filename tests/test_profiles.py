@@ -145,3 +145,19 @@ def test_every_profile_lies_over_params_yaml():
 def test_an_unknown_profile_or_key_is_named(name, given, words):
     with pytest.raises(XkdError, match=words):
         profiles.overlaid(name, given)
+
+
+@pytest.fixture
+def large(origin):
+    """A file of the checkout that the full disk does not take."""
+    (origin / "xkd" / "large.py").write_text("x" * 20_000)
+    return origin
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, large, full_disk, monkeypatch, capsys):
+    monkeypatch.setattr(xkd, "ROOT", large)
+    monkeypatch.setattr(profiles, "overlaid", lambda name, given: {})
+    dest = tmp_path / "copy"
+    assert profiles.main(["demo", str(dest)]) == 1
+    said = f"xkd.profiles: {dest / 'xkd' / 'large.py'}: cannot be read or written (File too large).\n"
+    assert capsys.readouterr() == ("", said)

@@ -1,9 +1,11 @@
 """What the README says is what was measured: its results are the committed report's, and its rates are the search's winners."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from xkd import ROOT, XkdError, params
+from xkd import ROOT, XkdError, finetune, params
 from xkd.files import read_json
 from xkd.prepared import matching
 from xkd.readme import BLOCKS, convergence, written
@@ -41,6 +43,14 @@ def test_report_is_of_the_parameters_of_this_tree():
     assert REPORT["setting"]["tuning"] == TUNING
 
 
+def test_other_streets_had_the_same_parameters():
+    other = read_json(ROOT / "docs" / "other-streets.json")
+    assert other["made_up"] is None and other["setting"]["parameters"] == REPORT["setting"]["parameters"]
+    assert [row["init"] for row in other["cells"]] == [row["init"] for row in REPORT["cells"]]
+    same = [own["miou"] == row["miou"] for own, row in zip(REPORT["cells"], other["cells"], strict=True)]
+    assert not any(same), "the report of the results, and of no other streets"
+
+
 def test_learning_rates_are_the_winners_of_the_search():
     few = params.read()["finetune"]["few"]
     for init, rows in TUNING["search"].items():
@@ -52,6 +62,51 @@ def test_learning_rates_are_the_winners_of_the_search():
             assert min(scores) < rate < max(scores), "a winner at the edge extends the search"
     asked = [{(rate, fraction) for rate, row in rows.items() for fraction in row} for rows in TUNING["search"].values()]
     assert all(own == asked[0] for own in asked), "every init has the same budget"
+
+
+def test_the_search_in_words_has_the_search_s_own_numbers():
+    """Of each row its two rates and what they score; from scratch, what the rates beside them score too."""
+    few, fractions = params.read()["finetune"]["few"], params.read()["sweep"]["fractions"]
+
+    def scored(init, fraction):
+        rows = TUNING["search"][init]
+        scores = {rate: f"{row[fraction]:.2f}" for rate, row in rows.items() if fraction in row}
+        grid, best = sorted(scores, key=float), max(scores, key=lambda rate: rows[rate][fraction])
+        beside = [grid[grid.index(best) + k] for k in (-1, 1)]
+        return best, scores[best], [scores[rate] for rate in beside], beside
+
+    said = []
+    for unit, fraction in (" mIoU", f"{few:g}"), ("", "1"):
+        best, score, others, rates = scored("scratch", fraction)
+        said.append(f"{best} ({score}{unit}; {' and '.join(others)} with {' and '.join(rates)})")
+    text = f"From scratch {' and '.join(said)}, distilled "
+    text += " and ".join(f"{best} ({score})" for best, score, *_ in (scored("distilled", f) for f in (f"{few:g}", "1")))
+    (best, score, *_), (same, all_labels, *_) = (scored("xmodel", fraction) for fraction in (f"{few:g}", "1"))
+    assert best == same
+    text += f", *xmodel* {best} ({score} and {all_labels}). These trainings had "
+    words = " ".join(README.split())
+    assert text + " and ".join(str(TUNING["steps"][f]) for f in (f"{few:g}", "1")) + " steps" in words
+    settings, frames = params.read()["finetune"], sum(street.frames for street in plan() if street.role == "train")
+    counts = [str(finetune.steps(round(frames * fraction), settings)) for fraction in fractions]
+    assert f"{settings['steps']['most']} at most: {', '.join(counts[:-1])} and {counts[-1]}." in words
+
+
+def test_the_streets_and_frames_in_words_are_those_of_the_build():
+    streets, frames = Counter(), Counter()
+    for street in plan():
+        streets[street.role] += 1
+        frames[street.role] += street.frames
+    words = " ".join(README.split())
+    for said in (
+        f"The labelled pool is {frames['train']} frames of {streets['train']} streets",
+        f"{frames['test']} unlabelled frames of {streets['test']} more streets",
+        f"; {streets['tuning']} further streets chose the learning rates",
+        f"leave out the {frames['tuning']} tuning frames",
+        f"and {streets['val']} streets give the numbers",
+        f"pixel labels of {frames['corpus-train']} images of {streets['corpus-train']} *other* streets",
+    ):
+        assert said in words, said
+    assert streets["val"] == REPORT["streets"] and frames["tuning"] == TUNING["tuning_frames"]
 
 
 def test_twice_the_steps_gain_less_than_half_a_point_in_the_mean():

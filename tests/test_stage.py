@@ -83,6 +83,28 @@ def test_a_failing_cell_is_one_sentence_and_the_old_output_stays(checkout):
     assert "ZeroDivisionError: division by zero" in done.stderr
 
 
+FULL = """
+import resource, runpy, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+runpy.run_module("xkd.stage", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_output_stays(checkout):
+    """No file of the stage, or of its kernel, may have more than 10,000 bytes."""
+    notebook(checkout / "n.ipynb", "a = 1", "print('x' * 20_000)")
+    (checkout / "out").mkdir()
+    (checkout / "out" / "done.ipynb").write_text("old")
+    command = [sys.executable, "-B", "-c", FULL, "n.ipynb", "out/done.ipynb"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (
+        1,
+        "n.ipynb: out/done.ipynb: cannot be read or written (File too large).",
+    )
+    assert (checkout / "out" / "done.ipynb").read_text() == "old"
+
+
 def test_a_killed_kernel_is_one_sentence(checkout):
     notebook(checkout / "dead.ipynb", "a = 1", "import os\nos.kill(os.getpid(), 9)")
     done = run(checkout, "dead.ipynb")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from xkd import finetune, train
+from xkd import finetune, taught, train
 
 
 class Split(list):
@@ -66,3 +66,29 @@ def test_classes_seen_are_those_of_all_labelled_frames(monkeypatch, tmp_path):
     assert result["labelled_frames"] == ["frame-0", "frame-2"]
     # Of both streets: road 3 of 3 + 1 + 2, car 2 of 2 + 2 + 1.
     assert result["iou"] == {"road": 50.0, "car": 40.0} and result["miou"] == 45.0
+
+
+@pytest.mark.parametrize("init", ["scratch", "xmodel"])
+def test_a_cell_learns_from_no_tuning_street(monkeypatch, tmp_path, init):
+    """Of the streets a, t1, b and t2 all frames are labelled, and those of t1 and t2 are for tuning."""
+    split = SimpleNamespace(labelled=True, scenes=["a", "t1", "b", "t2"], frames=[{"labelled": True}] * 4, path="train")
+    data = {"train": "train", "validation": "val", "tuning": ["t?"], "kind": "nuscenes"}
+    settings = {"subset": "spread", "lr": {init: 0.1}, "shown": 1, "processes": 1}
+    learnt, state, out = [], tmp_path / "state.pt", (tmp_path / "cell", tmp_path / "m.json")
+
+    def training(_, frames, *rest):
+        learnt.append(list(frames))
+        return (None, [0.5], [0.5], [state]) if init == "xmodel" else (None, [0.5], state)
+
+    monkeypatch.setattr(finetune, "Prepared", lambda path, name: split)
+    monkeypatch.setattr(finetune, "origin", lambda init: {"objective": "none"})
+    monkeypatch.setattr(finetune, "keep", lambda network, train_set, frames, *rest: list(frames))
+    monkeypatch.setattr(finetune, "train", training)
+    monkeypatch.setattr(taught.unlabelled, "teach", training)
+    if init == "xmodel":
+        place = SimpleNamespace(split=lambda name: split, data=data, predicted=lambda frames, most: [])
+        sections = {"student": {}, "mixing": {"frames": 9}}
+        result, *_ = taught.cell(settings, sections, 1, 0, place, tmp_path / "distilled-0", *out)
+    else:
+        result, _ = finetune.cell(data, {}, settings, 1, init, 0, tmp_path, tmp_path / "scratch-0", *out)
+    assert result == [0, 2] and learnt == [[0, 2]]

@@ -110,3 +110,12 @@ def test_a_score_of_other_parameters_does_not_count(params, place):
     cell.file.parent.mkdir(parents=True)
     cell.file.write_text(json.dumps({"miou": 99.0, "made_of": "something else"}))
     assert not study.done(study_tune.searched(params, "scratch", 0.5), cell, study_tune.OUT)
+
+
+def test_help_begins_no_search(monkeypatch, capsys):
+    monkeypatch.setattr(study_tune, "search", lambda params: pytest.fail("a search of hours"))
+    for words, status in (["--help"], 0), (["--check"], 2):
+        with pytest.raises(SystemExit) as ended:
+            study_tune.main(words)
+        assert ended.value.code == status
+    assert "Learning rates of the study's rows" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """`python -m xkd.alike`: docs/alike.png, what is alike to one place in an image and in the scan, to the teacher and to the student before
 and after distillation. After `make repro` (of tiny networks where that did not run)."""
 
+import argparse
 import sys
 
 import matplotlib.pyplot as plt
@@ -91,8 +92,10 @@ def ring(axes, x, y):
         axes.plot(x, y, "o", ms=9, mfc="none", mec=colour, mew=width)
 
 
-def main():
-    """Returns the exit status."""
+def main(arguments=None):
+    """Command line; returns the exit status."""
+    description = "Draws docs/alike.png, from what `dvc repro` left."
+    argparse.ArgumentParser(prog="python -m xkd.alike", description=description).parse_args(arguments)
     try:
         dataset, out = looks.open_frames()
         path = xkd.ROOT / "docs" / "alike.png"

@@ -15,7 +15,7 @@ import yaml
 
 import xkd
 from xkd import params
-from xkd.errors import XkdError
+from xkd.errors import XkdError, of_disk
 from xkd.files import atomic, yaml_value
 from xkd.stage import checked
 
@@ -53,6 +53,10 @@ def main(arguments=None):
         print(f"{dest}: runs profile {options.name}")
     except XkdError as error:
         print(f"xkd.profiles: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        error.filename = error.filename2 or error.filename  # of a file that is copied, where it goes
+        print(f"xkd.profiles: {of_disk(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import xkd
 from xkd import XkdError, params
+from xkd.errors import of_disk
 from xkd.files import atomic, yaml_value
 from xkd.tasks import FRAMES
 
@@ -36,20 +37,17 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.stage", description="Runs one parameterised notebook.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path, help="where the executed notebook goes")
-    parser.add_argument(
-        "-p",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        dest="given",
-        help="a parameter of the notebook; the value is YAML",
-    )
+    about = "a parameter of the notebook; the value is YAML"
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="given", help=about)
     options = parser.parse_args(arguments)
     try:
         run(options.notebook, options.output, {name: parse(name, value) for name, value in options.given})
     except XkdError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # papermill's, which names no file, where it keeps what it has executed so far
+        error.filename = error.filename or options.output
+        print(f"{options.notebook.name}: {of_disk(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{options.notebook.name}: interrupted.", file=sys.stderr)

@@ -2,6 +2,7 @@
 rates and label subsets for each, judged on the tuning streets. Writes study/tuning.json, and a file for every training in study/tuning,
 which git keeps, so that a search can stop and go on. Validation streets are not opened."""
 
+import argparse
 import sys
 
 import xkd
@@ -71,7 +72,9 @@ def search(params):
     return {"search": table, "lr": best, "steps": steps, "seeds": list(tune.SEEDS)}
 
 
-def main():
+def main(arguments=None):
+    description = "Learning rates of the study's rows: hours; what is trained is kept, and a second call goes on."
+    argparse.ArgumentParser(prog="python -m xkd.study_tune", description=description).parse_args(arguments)
     try:
         write_json(xkd.ROOT / RESULT, found := search(profile()))
     except XkdError as error:
