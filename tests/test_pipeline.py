@@ -11,34 +11,14 @@ import yaml
 
 from xkd import ROOT, params
 from xkd.datasets import kinds
+from xkd.needs import imports, module_file, with_reader
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOK_STAGES = {name: stage for name, stage in STAGES.items() if "xkd.stage" in stage["cmd"]}
-LAZY = {"open_dataset": "xkd.datasets", "load": "xkd.student"}
-"""What `xkd/__init__.py` opens only when it is called by that name."""
 CHOSEN = {"xkd.backbones": "student.backbone", "xkd.datasets": "data.kind", "xkd.teachers": "teacher.name"}
 """Packages that open one of their modules by a word of params.yaml: a stage depends on that one, so that another added runs nothing."""
 IDLE = {"xkd.smoke"}
 """Works in out/smoke alone: in a pipeline run it returns at once, and what it would import is not part of the stage."""
-
-
-def module_file(name):
-    """xkd.a.b -> its file, or None for what is not a module of the package."""
-    base = ROOT.joinpath(*name.split("."))
-    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
-
-
-def imports(tree):
-    """Names of the package's modules that this code imports, at the top or in a function, or opens through `xkd.<name>`."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "xkd":
-            found |= {LAZY[node.attr]} if node.attr in LAZY else set()
-    return {name for name in found if name.split(".")[0] == "xkd" and module_file(name)}
 
 
 def closure(tree):
@@ -120,6 +100,24 @@ def test_views_depend_on_what_gathers_them():
 def test_a_fresh_start_depends_on_what_makes_it():
     listed = {dep for dep in STAGES["scratch"]["deps"] if dep.endswith(".py")}
     assert listed == closure(ast.parse("import xkd.init"))
+
+
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", "study/dvc.yaml"])
+@pytest.mark.parametrize("kind", kinds())
+def test_in_a_copy_stages_depend_on_what_their_reader_imports(monkeypatch, kind, pipeline):
+    text = (ROOT / pipeline).read_text()
+    stages = yaml.safe_load(with_reader(text, kind))["stages"]
+    own = params.read()
+    monkeypatch.setattr(params, "read", lambda: own | {"data": own["data"] | {"kind": kind}})
+    reader = {filled(path) for path in closure(ast.parse("import xkd.datasets"))}
+    assert f"xkd/datasets/{kind}.py" in reader
+    for name, before in yaml.safe_load(text)["stages"].items():
+        now = stages[name].pop("deps", [])
+        if "xkd/datasets/${data.kind}.py" in before.get("deps", []):
+            assert reader <= set(map(filled, now)), name
+        assert len(now) == len(set(now)) and set(before.pop("deps", [])) <= set(now)
+        assert stages[name] == before
+    assert kind != own["data"]["kind"] or with_reader(text, kind) == text
 
 
 def test_every_class_fact_is_a_dep():

@@ -16,7 +16,8 @@ import yaml
 import xkd
 from xkd import params
 from xkd.errors import XkdError, of_disk
-from xkd.files import atomic, yaml_value
+from xkd.files import atomic, read_text, yaml_value
+from xkd.needs import with_reader
 from xkd.stage import checked
 
 MARKER = ".xkd-profile"
@@ -26,6 +27,8 @@ RECORD = "docs/tuning.json"
 """Copied once: `python -m xkd.tune` in a copy writes the copy's own there."""
 LEFT_OUT = ("data.dvc",)
 """data.dvc is the fingerprint of the default data set, which a copy does not have."""
+PIPELINES = ("dvc.yaml", "study/dvc.yaml")
+"""In a copy their stages hang on what its reader imports, too (`xkd.needs`)."""
 CODE = ("xkd", "notebooks", "study")
 """Where a file that git does not track yet is copied too: a new module, a new notebook. Elsewhere it may be anybody's, data for one."""
 FOLDERS = (*CODE, ".ci", ".github", "benchmarks", "docs", "tests")
@@ -112,6 +115,10 @@ def copy(dest, sections, root=None):
         if not below(name, apart) and not (name == RECORD and (dest / name).exists()):
             (dest / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, dest / name)
+    for name in PIPELINES:
+        if kind := present(sections, "data.kind"):
+            with atomic(dest / name) as temporary:
+                temporary.write_text(with_reader(read_text(root / name), kind, root))
     with atomic(dest / "params.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(sections, sort_keys=False))
     with atomic(dest / ".dvc" / "config") as temporary:
