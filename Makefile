@@ -32,6 +32,7 @@ help:
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
 	echo 'make bench     every step against a named peer and what the machine can do (QUICK=1: tiny, only to see that it runs)'
 	echo 'make study     every objective and baseline, many hours; goes on where it was'
+	echo 'make install-test   what the tests need besides'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
 	echo 'make clean     removes results and their cache; data/ and .venv stay'

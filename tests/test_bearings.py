@@ -29,6 +29,16 @@ def test_the_ground_lies_below():
     assert bearings.grounds([None], ["f"]).verdict == "look"
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_bank_beside_an_empty_road_is_not_what_stands_on_it(sign):
+    """2.5 m below the road lie 40 cells of a bank, on it stand 15 of a sign; 1560 are the road's: what is lower is the more."""
+    road = street()[street()[:, 2] == -2]
+    bank = [(x, y, -4.5) for x in np.arange(-9.75, 10, 0.5) for y in (10.75,)]
+    board = [(8.0, y, z) for y in (1.0, 1.5, 2.0) for z in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    points = np.concatenate([road, bank, board]).astype(np.float32) * np.float32([1, 1, sign])
+    assert bearings.ground(points).up == pytest.approx([0, 0, sign], abs=1e-2)
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
 def test_every_swap_that_moves_the_ground_is_bad(order, signs):

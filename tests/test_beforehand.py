@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xkd
-from xkd import XkdError, estimate, params, teachers
+from xkd import XkdError, beforehand, estimate, params, profiles, teachers
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,20 @@ def test_feature_maps_of_other_images_are_refused_at_the_start(monkeypatch, caps
 
 def test_the_committed_parameters_are_what_stages_take():
     assert estimate.checked() == params.profile()
+
+
+@pytest.mark.parametrize("found", ["section", "missing"])
+def test_a_section_of_another_name_is_a_sentence(found):
+    sections = params.profile("smoke")
+    sections["distil" if found == "section" else "distill"] = sections.pop("distill")
+    if found == "missing":
+        del sections["distill"]
+    with pytest.raises(
+        XkdError, match="params.yaml: distil is an unknown" if found == "section" else "distill is missing"
+    ):
+        beforehand.numbers(sections)
+
+
+def test_a_copy_is_not_made_of_a_value_that_is_none():
+    with pytest.raises(XkdError, match="distill.steps is -3; it has to be a whole number of 1 at least"):
+        profiles.overlaid("demo", ["distill.steps=-3"])

@@ -157,6 +157,8 @@ def test_poses_that_jump_and_times_that_run_back(made):
     found = moves(Bent(dataset, frame=turned))["motion"]
     assert found.verdict == "bad" and "a pose turns" in found.found and dataset[last].id in found.where
     back = moves(Bent(dataset, frame=lambda f: replace(f, timestamp=-f.timestamp)))["motion"]
+    timeless = moves(Bent(dataset, frame=lambda f: replace(f, timestamp=None)))["motion"]
+    assert timeless.verdict == "look" and "no timestamps" in timeless.found
     assert back.verdict == "bad" and "s after the frame before it" in back.found
     still = moves(Bent(dataset, frame=lambda f: replace(f, T_world_lidar=EYE)))["motion"]
     assert still.verdict == "look" and "no pose moves" in still.found and still.where
@@ -223,6 +225,14 @@ def test_intensities_that_hardly_differ(made, least, verdict):
         return scanned(attributes={"intensity": values})(frame)
 
     assert verdicts(Bent(dataset, frame=change), 2)["intensity"].verdict == verdict
+
+
+@pytest.mark.parametrize("most, verdict", [(0.049, "look"), (0.051, "good")])
+def test_intensities_that_were_divided_by_too_much(made, most, verdict):
+    dataset = xkd.open_dataset("semantickitti", made / "semantickitti", "train")
+    faint = lambda f: scanned(attributes={"intensity": np.linspace(0, most, len(f.points), dtype=np.float32)})(f)  # noqa: E731
+    found = verdicts(Bent(dataset, frame=faint), 2)["intensity"]
+    assert found.verdict == verdict and ("divided by more" in found.found) == (verdict == "look")
 
 
 def test_a_broken_scan_is_a_finding_that_names_its_file(kitti, capsys):

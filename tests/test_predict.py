@@ -40,6 +40,17 @@ def test_other_classes_keep_their_places(tmp_path, scan):
     assert (written == network.segment(points[:, :3], points[:, 3])).all()
 
 
+def test_a_scan_of_another_layout_is_told_with_the_one_it_was_read_as(tmp_path, scan, capsys):
+    path, points = scan
+    network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a", "b"]}, 0)
+    student.save(network, tmp_path / "net", init="scratch", fraction=1, kind="nuscenes")
+    points[: len(points) // 5 * 5 - 1].tofile(path)  # four numbers a point, and not a multiple of nuScenes' five
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(path)]) == 1
+    assert "It was read as a scan of nuscenes; --kind names another layout." in capsys.readouterr().err
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), "--kind", "nuscenes", str(path)]) == 1
+    assert "It was read as" not in capsys.readouterr().err
+
+
 def test_a_start_for_fine_tuning_labels_nothing(tmp_path, scan, capsys):
     path, _ = scan
     network = student.build({"voxel": 0.5, "widths": [8, 8], "classes": ["a", "b"]}, 0)

@@ -41,6 +41,15 @@ def printed(path):
     return "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
 
 
+def test_a_value_of_a_later_stage_is_refused_at_once(checkout):
+    notebook(checkout / "n.ipynb", "train = None", "print(train)")
+    with (checkout / "params.yaml").open("a") as file:
+        file.write("views: {channels: 0, whiten: 0.2, reach: 1}\n")
+    done = run(checkout, "n.ipynb")
+    assert done.returncode == 1 and "params.yaml: views.channels is 0; it has to be a whole number of 1" in done.stderr
+    assert not (checkout / "out" / "done.ipynb").exists()
+
+
 def test_parameters_reach_the_notebook_and_equal_runs_are_equal_bytes(checkout):
     notebook(
         checkout / "n.ipynb",

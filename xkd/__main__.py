@@ -85,7 +85,12 @@ def main(arguments=None):
                     f"{out}: would be written twice, for {options.scans[outs.index(out)]} and for {options.scans[k]}."
                 )
         for scan, out in zip(options.scans, outs, strict=True):
-            segment(network, scan, kind, out)
+            try:
+                segment(network, scan, kind, out)
+            except XkdError as error:
+                if options.kind:
+                    raise
+                raise XkdError(f"{error} It was read as a scan of {kind}; --kind names another layout.") from None
             print(out)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)

@@ -14,13 +14,15 @@ from xkd.geometry import invert
 
 REACH, CELL, THICK = 15.0, 0.5, 0.25
 """Metres: what is near the LiDAR, the edge of its cells, and how far from a plane a cell still lies on it."""
+CLEAR = 0.5
+"""Metres between the LiDAR and the ground from which the LiDAR's side is up, where few cells lie on either side; else the one with more."""
 SURFACES, NEAR, FEWEST = 300, 12, 100
 """Places whose surface is tried as the ground, cells that tell its slope, and cells without which nothing is told."""
-LIMITS = {"ground": 0.3, "under": 0.05, "tilt": 15.0, "wrong": 60.0, "height": -0.3}
-"""Share of the cells near the LiDAR that the ground has at least, and that lie under it at most; degrees between its upright and z from
-which it is looked at, and is wrong; metres of the LiDAR above it. On frames of the samples of SemanticKITTI, PandaSet (either LiDAR and
-both), KITTI raw, nuScenes, RELLIS-3D and OpenCalib and of `xkd.sim` these were 0.40 to 0.91, 0.007 at most, 0 to 3 degrees, 0.2 (PandaSet)
-to 2.0 m, and the largest other plane had 0.23."""
+LIMITS = {"ground": 0.3, "under": 0.05, "few": 0.1, "tilt": 15.0, "wrong": 60.0, "height": -0.3}
+"""Share of the cells near the LiDAR that the ground has at least, and that lie under it at most, and that are few on either side; degrees
+between its upright and z from which it is looked at, and is wrong; metres of the LiDAR above it. On frames of the samples of
+SemanticKITTI, PandaSet (either LiDAR and both), KITTI raw, nuScenes, RELLIS-3D and OpenCalib and of `xkd.sim` these were 0.40 to 0.91,
+0.007 at most (0.06 on a road with a bank), 0 to 3 degrees, 0.2 (PandaSet) to 2.0 m, and the largest other plane had 0.23."""
 MOUNT = {"far": 10.0, "lost": 50.0, "up": 45.0, "upright": 30.0, "pitch": 45.0, "named": 60.0}
 """Metres from the LiDAR at which a camera is looked at and is wrong; degrees from upright, and of what counts as upright; up or down of
 level; between where a camera looks and where one of its name would. The 16 cameras of the samples had 2.2 m, 2, 2 and 26 degrees."""
@@ -67,11 +69,14 @@ def ground(points):
         heights = (near - middle) @ up
         mine = np.abs(heights) < THICK
     over, under = (heights > 2 * THICK).mean(), (heights < -2 * THICK).mean()
-    if under > over:
-        up, under = -up, over
+    height = -middle @ up
+    # On a road with little beside it but a bank, what lies lower may be more than what stands.
+    few = max(over, under) < LIMITS["few"] and abs(height) > CLEAR
+    if (height < 0) if few else (under > over):
+        up, under, height = -up, over, -height
     if mine.mean() < LIMITS["ground"] or under > LIMITS["under"]:
         return None
-    return Ground(up, float(-middle @ up), float(mine.mean()))
+    return Ground(up, float(height), float(mine.mean()))
 
 
 def cells(points):

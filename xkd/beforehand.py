@@ -24,9 +24,7 @@ def checked():
     from xkd.optim import OPTIMISERS
     from xkd.subsets import SUBSETS
 
-    sections = {name: params.check(name, section) for name, section in params.profile().items()}
-    for name, section in sections.items():
-        one_number(name, section, params.schema().get(name, {}))
+    sections = numbers(params.profile())
     data, finetune = sections["data"], sections["finetune"]
     known("data.kind", data["kind"], kinds())
     check_splits(data)
@@ -41,6 +39,17 @@ def checked():
     check_cells(sections["sweep"], finetune)
     check_teacher(sections["teacher"])
     check_folders(data, sections["teacher"])
+    return sections
+
+
+def numbers(sections):
+    """The sections as they are. Errors: one that is unknown or missing, a key or a value that is none (`xkd/schema.yaml`)."""
+    rules = params.schema()
+    for name in [*sorted(set(sections) - set(rules), key=str), *sorted(set(rules) - set(sections))]:
+        what = "is an unknown section" if name in sections else "is missing"
+        raise XkdError(f"params.yaml: {name} {what}; there are {', '.join(rules)}.")
+    for name, section in sections.items():
+        one_number(name, params.check(name, section), rules[name])
     return sections
 
 

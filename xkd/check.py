@@ -88,7 +88,8 @@ def speed(pairs, first):
         speeds.append((way / gap, after.id))
         turns.append((np.degrees(angle) / gap, after.id))
     if not gaps:
-        return Finding("motion", "no two frames of a scene with timestamps", "look" if pairs else "good", first)
+        text = "no timestamps, so that no speed is known" if pairs else "no two frames of a scene"
+        return Finding("motion", text, "look" if pairs else "good", first)
     fastest, where = max(speeds)
     text = f"{spread(gaps, '{:.3g}')} s from frame to frame, {spread([s for s, _ in speeds], '{:.1f}')} m/s"
     if fastest > SPEED:

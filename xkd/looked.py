@@ -8,9 +8,10 @@ from xkd.errors import XkdError
 from xkd.findings import Finding, spread
 from xkd.geometry import in_view, invert
 
-LIMITS = {"gap": 0.1, "origin": 0.01, "share": 0.005, "ignored": 0.6, "dark": 5.0, "same": 0.01}
+LIMITS = {"gap": 0.1, "origin": 0.01, "share": 0.005, "ignored": 0.6, "dark": 5.0, "same": 0.01, "faint": 0.05}
 """What is looked at twice: seconds between image and sweep; share of points at the sensor, of points in an image, of points without a
-class; mean brightness (of 255); by what share of the largest intensities, but for 1 % of the points at each end, may differ."""
+class; mean brightness (of 255); by what share of the largest intensities, but for 1 % of the points at each end, may differ;
+the largest intensity, of 0 to 1."""
 
 
 class Looked:
@@ -91,6 +92,8 @@ class Looked:
         text, verdict = f"{least.min():.3g} .. {most.max():.3g}", "good"
         if high.max() - low.min() <= LIMITS["same"] * max(abs(high.max()), abs(low.min())):
             verdict, text = "look", f"{text}, and nearly the same everywhere, so it tells nothing"
+        elif most.max() < LIMITS["faint"]:
+            verdict, text = "look", f"{text}, of 0 to 1: is it divided by more than its largest value?"
         yield Finding("intensity", text, verdict, self.ids[0])
 
     def labels(self):

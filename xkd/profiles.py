@@ -15,6 +15,7 @@ import yaml
 
 import xkd
 from xkd import params
+from xkd.beforehand import numbers
 from xkd.errors import XkdError, of_disk
 from xkd.files import atomic, read_text, yaml_value
 from xkd.needs import with_reader
@@ -67,7 +68,7 @@ def main(arguments=None):
 def overlaid(name, given=()):
     """All of params.yaml with `profiles.<name>` and then every `a.b=value` of `given` laid over it.
 
-    `profiles` stays in it, for notebooks opened by hand. XkdError for an unknown profile or key, by name.
+    `profiles` stays in it, for notebooks opened by hand. XkdError for an unknown profile or key, by name, and for a value that is none.
     """
     sections = params.profile(name)
     for change in given:
@@ -80,7 +81,7 @@ def overlaid(name, given=()):
         for part in reversed(key.split(".")):
             value = {part: value}
         sections = params.overlay(sections, value, "--set")
-    return sections | {"profiles": params.read()["profiles"]}
+    return numbers(sections) | {"profiles": params.read()["profiles"]}
 
 
 def present(sections, key):
