@@ -67,9 +67,8 @@ def run(notebook, output, given, root=None):
     if unknown:
         raise XkdError(f"no parameter {unknown[0]!r} in {notebook}: it has {', '.join(names)}.")
     sections = checked(params.read(root / "params.yaml"), "params.yaml")
-    for name, section in sections.items():  # what a later stage would refuse, before this one's hours
-        if name != "profiles":
-            params.check(name, section)
+    for name in sorted(sections.keys() - {"profiles"}):  # what a later stage would refuse, before this one's hours
+        params.check(name, sections[name])
     parameters = {name: value for name, value in sections.items() if name in names} | given
 
     # Under torchrun every process executes the notebook, and the first keeps it.
