@@ -27,6 +27,7 @@ from xkd import XkdError, beforehand, estimate, params, profiles, teachers
         ("data", {"kind": "kitti"}, "data.kind 'kitti' is unknown; there are folder, kitti_raw, nuscenes"),
         ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
         ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),
+        ("prepare", {"method": "sam"}, "prepare.method 'sam' is unknown; there are "),
         ("distill", {"objective": "cosin"}, "distill.objective 'cosin' is unknown"),
         ("sweep", {"seeds": 0}, "sweep.seeds is 0; it has to be a list"),
         ("sweep", {"seeds": [0, 0.5]}, "sweep.seeds is 0.5; it has to be a whole number of 0 at least"),

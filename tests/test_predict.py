@@ -72,6 +72,11 @@ def test_no_labels_are_written_over_others(tmp_path, scan, capsys):
     assert main(["predict", "--checkpoint", str(tmp_path / "net"), "--out", str(out), str(path), str(twin)]) == 1
     error = capsys.readouterr().err
     assert "would be written twice" in error and str(twin) in error and not out.exists()
+    truth = path.with_suffix(".label")
+    truth.write_bytes(b"truth")
+    assert main(["predict", "--checkpoint", str(tmp_path / "net"), str(twin), str(path)]) == 1
+    assert capsys.readouterr().err == f"xkd: {truth}: is there already; --out FOLDER keeps it.\n"
+    assert truth.read_bytes() == b"truth" and not twin.with_suffix(".label").exists()
 
 
 @pytest.mark.parametrize("damage, words", [("scan", "whole number of points"), ("checkpoint", "no such file")])

@@ -26,7 +26,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd", description=xkd.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser(
-        "predict", help="segment scans with a saved student; writes a .label file beside each, or in --out"
+        "predict",
+        help="segment scans with a saved student; writes a .label file beside each, where there is none yet, or in --out",
     )
     predict.add_argument(
         "--checkpoint", type=Path, required=True, help="folder with weights.safetensors and network.json"
@@ -84,6 +85,8 @@ def main(arguments=None):
                 raise XkdError(
                     f"{out}: would be written twice, for {options.scans[outs.index(out)]} and for {options.scans[k]}."
                 )
+            if options.out is None and out.exists():  # beside a scan it may be the truth
+                raise XkdError(f"{out}: is there already; --out FOLDER keeps it.")
         for scan, out in zip(options.scans, outs, strict=True):
             try:
                 segment(network, scan, kind, out)

@@ -17,17 +17,19 @@ LEAST = 1e-4
 
 def checked():
     """All sections of params.yaml. Errors: those that a stage would come to after the others' hours: a key or a value that is none, an
-    unknown kind of data, teacher, objective, optimiser or subset, cells that no stage can train, splits that are learnt from twice, a
-    folder that is not there and that `xkd.sim` does not make."""
+    unknown kind of data, superpixels, teacher, objective, optimiser or subset, cells that no stage can train, splits that are learnt from
+    twice, a folder that is not there and that `xkd.sim` does not make."""
     from xkd.datasets import kinds
     from xkd.objectives import objective
     from xkd.optim import OPTIMISERS
+    from xkd.segments import METHODS
     from xkd.subsets import SUBSETS
 
     sections = numbers(params.profile())
     data, finetune = sections["data"], sections["finetune"]
     known("data.kind", data["kind"], kinds())
     check_splits(data)
+    known("prepare.method", sections["prepare"]["method"], METHODS)
     objective(sections["distill"]["objective"])
     known("finetune.subset", finetune["subset"], SUBSETS)
     for name in ("distill", "finetune"):

@@ -10,7 +10,7 @@ from xkd import kept
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text
 from xkd.palette import share, styles
-from xkd.tuning_words import FOUND, change, converged
+from xkd.tuning_words import CONVERGED, FOUND, change, converged
 from xkd.words import headline, interval, main_table, markdown_table, signed
 
 REPORT, TUNING, STREETS = "docs/results/report.json", "docs/tuning.json", "docs/other-streets.json"
@@ -39,6 +39,16 @@ def convergence(record):
     return text
 
 
+def doubled(record):
+    """At which shares of the labels twice the steps gain the baseline half a point or more, in one sentence."""
+    rows = sorted((float(fraction), change(row)[0]) for fraction, row in record["convergence"].items())
+    less = [share(fraction) for fraction, found in rows if found < CONVERGED]
+    more = [f"{found:+.2f} at {share(fraction)}" for fraction, found in rows if found >= CONVERGED]
+    said = [f"less than half a point at {', '.join(less)}"] if less else []
+    said += [f"half a point or more ({', '.join(more)}), where it is not converged,"] if more else []
+    return f"Training from scratch for twice as long gains, in the mean over label subsets, {' and '.join(said)} on the tuning streets"
+
+
 def gains(summary):
     """The differences of a report in one sentence."""
     rows = [
@@ -50,12 +60,14 @@ def gains(summary):
 
 
 OF_REPORT = {"scores": [dict], "differences": dict, "labels_saved": dict}
-KEYS = {results: OF_REPORT, table: OF_REPORT, gains: OF_REPORT, convergence: {"convergence": dict}}
+KEYS = {results: OF_REPORT, table: OF_REPORT, gains: OF_REPORT}
+KEYS |= dict.fromkeys((convergence, doubled), {"convergence": dict})
 """What a file has to hold for each."""
 BLOCKS = {
     "README.md": {
         "results": (results, REPORT),
         "convergence": (convergence, TUNING),
+        "doubled": (doubled, TUNING),
         "other streets": (gains, STREETS),
     },
     "docs/data.md": {"other streets": (table, STREETS)},
