@@ -34,8 +34,18 @@ def out(stages, gathered, tmp_path_factory):
 
 
 CHANGES = {
-    "pretraining": [("finetune", "clip", 4.0), ("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
-    "unlabelled": [("finetune", "clip", 4.0), ("data", "unlabelled", []), ("mixing", "share", 0.4)],
+    "pretraining": [
+        ("finetune", "clip", 4.0),
+        ("study", "steps", 0.5),
+        ("data", "tuning", ["scene-*1"]),
+        ("student", "widths", [8, 8, 8]),
+    ],
+    "unlabelled": [
+        ("finetune", "clip", 4.0),
+        ("study", "steps", 0.5),
+        ("data", "unlabelled", []),
+        ("mixing", "share", 0.4),
+    ],
     "xmodel": [("data", "unlabelled", []), ("fused", "dark", 0.5), ("study", "lr", "fused", 0.5)],
     "fused": [("finetune", "clip", 4.0), ("fused", "dark", 0.5), ("distill", "steps", 5)],
     "teacher-probe": [("views", "reach", 0)],

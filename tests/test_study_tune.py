@@ -9,6 +9,7 @@ from xkd import XkdError, finetune, study, study_tune, tune
 from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.study import Cell
+from xkd.study_start import settings_of
 
 
 @pytest.fixture
@@ -55,10 +56,11 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
 
 def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
     params["finetune"]["steps"] = {"base": 10, "per_frame": 200, "most": 7800}
+    params["study"] |= {"steps": 0.5, "search": 0.2}
     tried = study_tune.searched(params, "cosine", 0.5)
     assert tried["study"]["lr"] == params["study"]["lr"] | {"cosine": 0.5}
-    assert params["study"]["search"] == 0.5
-    assert [finetune.steps(frames, tried["finetune"]) for frames in (20, 400)] == [2005, 3900]
+    assert [finetune.steps(frames, settings_of(params)) for frames in (20, 400)] == [2005, 3900]
+    assert [finetune.steps(frames, settings_of(tried)) for frames in (20, 400)] == [401, 780]
 
 
 @pytest.mark.parametrize("init", ["scratch", "fused"])

@@ -13,7 +13,18 @@ from xkd.mixed import Source
 from xkd.parallel import device
 from xkd.study_count import write
 from xkd.study_inputs import inputs
-from xkd.study_start import aligned, frames_of, init_path, initial, kind_of, place_of, rate, rate_of, start_of
+from xkd.study_start import (
+    aligned,
+    frames_of,
+    init_path,
+    initial,
+    kind_of,
+    place_of,
+    rate,
+    rate_of,
+    settings_of,
+    start_of,
+)
 from xkd.study_variants import variant_of
 from xkd.train import predict
 
@@ -31,7 +42,7 @@ CODE = {
 def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
-    settings = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
+    settings = {key: value for key, value in settings_of(params).items() if key not in ("lr", "save_every", "shown")}
     if kind in ("fused", "probe", "frozen"):
         del settings["steps"]
     frames = frames_of(params, cell, out)
@@ -77,7 +88,7 @@ def fused_of(params, cell, out):
 def train(params, cell, out):
     """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and what `xkd.study_count.write` adds."""
     made, kind, place = made_of(params, cell, out), kind_of(cell), place_of(params, out)
-    data, student, settings, seed = (*(params[n] for n in ("data", "student", "finetune")), cell.seed)
+    data, student, settings, seed = (params["data"], params["student"], settings_of(params), cell.seed)
     validation, frames, lr = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
     count, resume, said = finetune.steps(len(frames), settings), None, None

@@ -51,6 +51,12 @@ def frames_of(params, cell, out):
     return finetune.chosen(train, own, cell.fraction, cell.seed, params["finetune"]["subset"])
 
 
+def settings_of(params):
+    """The section finetune of the study's trainings, which have the share study.steps of the sweep's steps."""
+    steps = {name: value * params["study"]["steps"] for name, value in params["finetune"]["steps"].items()}
+    return params["finetune"] | {"steps": steps}
+
+
 def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe."""
     kind = kind_of(cell)
@@ -74,7 +80,7 @@ def init_path(params, cell, out):
     """The folder of the init that a cell starts from, named after all that it is made from."""
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     if name == "trained":
-        own = {key: value for key, value in params["finetune"].items() if key not in ("lr", "save_every", "shown")}
+        own = {key: value for key, value in settings_of(params).items() if key not in ("lr", "save_every", "shown")}
         facts = [frames_of(params, cell, out), own, rate_of(params, cell), place.split(data["train"]).digest]
         facts.append(init_path(params, scratch_of(cell), out).name)
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
@@ -110,7 +116,7 @@ def initial(params, cell, out):
     label = f"study-{name}-{seed}"
     if name == "trained":
         start, frames = initial(params, scratch_of(cell), out), frames_of(params, cell, out)
-        given = (frames, start, student, params["finetune"], rate_of(params, cell), seed, f"{label}-{cell.fraction:g}")
+        given = (frames, start, student, settings_of(params), rate_of(params, cell), seed, f"{label}-{cell.fraction:g}")
         network, _, resume = finetune.train(place.split(data["train"]), *given)
         students.save(network, path, init="trained", objective="none", fraction=cell.fraction, seed=seed)
         resume.unlink(missing_ok=True)

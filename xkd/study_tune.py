@@ -13,7 +13,7 @@ from xkd.mixed import Source
 from xkd.params import overlay, profile
 from xkd.study import START, Cell, check, done
 from xkd.study_cell import fused_of, made_of
-from xkd.study_start import frames_of, initial, kind_of, place_of, rate_of
+from xkd.study_start import frames_of, initial, kind_of, place_of, rate_of, settings_of
 from xkd.train import predict, tally
 
 OUT, TRAININGS, RESULT = "out", "study/tuning", "study/tuning.json"
@@ -27,8 +27,8 @@ def cell_of(init, fraction, seed, lr=0.0):
 
 def searched(params, init, lr):
     """All sections with the rate that is tried, and with the steps that a training of the search has."""
-    steps = {name: value * params["study"]["search"] for name, value in params["finetune"]["steps"].items()}
-    return overlay(params, {"study": {"lr": {init: lr}}, "finetune": {"steps": steps}})
+    study = params["study"]
+    return overlay(params, {"study": {"lr": {init: lr}, "steps": study["steps"] * study["search"]}})
 
 
 def run(params, init, fraction, seed, lr, factor=1):
@@ -36,7 +36,7 @@ def run(params, init, fraction, seed, lr, factor=1):
     params, cell = searched(params, init, lr), cell_of(init, fraction, seed, lr)
     if not done(params, cell, OUT):
         place, frames = place_of(params, OUT), frames_of(params, cell, OUT)
-        data, settings, made = params["data"], params["finetune"], made_of(params, cell, OUT)
+        data, settings, made = params["data"], settings_of(params), made_of(params, cell, OUT)
         train, resume = place.split(data["train"]), None
         held = tune.held_out(params, train)
         if kind_of(cell) == "fused":
