@@ -63,6 +63,15 @@ def test_the_page_projects_as_the_package_does(page, dataset):
         assert found["depth"] == pytest.approx(depth[seen], abs=1e-4)
 
 
+def test_a_skewed_camera_and_the_border_of_its_rows(page):
+    """Row 100 y / z + 45 and column (100 x + 50 y) / z + 80 of an image of 90 rows, which reach half a pixel to either side."""
+    camera = "{K: [100, 50, 80, 0, 100, 45, 0, 0, 1], distortion: [0, 0, 0, 0, 0, 0, 0, 0], model: 0, limit: null, height: 90, width: 160}"
+    points = "[1, 2, 10, 0, 4.44, 10, 0, 4.46, 10, 0, -4.54, 10, 0, -4.56, 10]"
+    found = page.run(f"projectAll({points}, {camera}, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])")
+    assert found["index"] == [0, 1, 3] and found["depth"] == [10, 10, 10]
+    assert found["row"] == pytest.approx([65, 89.4, -0.4]) and found["column"] == pytest.approx([100, 102.2, 57.3])
+
+
 def pooled(dataset, name, change):
     """The score of one camera over the three frames, each weighted by its edge points."""
     scores = []
