@@ -49,8 +49,18 @@ def test_versions_and_splits_are_chosen_as_the_command_line_does(tmp_path, capsy
     assert "nuscenes: 5 frames of 2 scenes" in capsys.readouterr().out
 
 
+def test_a_folder_of_a_data_set_is_told_with_the_whole(tmp_path, capsys):
+    root = layouts.semantickitti(tmp_path / "kitti")
+    (sequence,) = [path for path in root.rglob("sequences/*") if path.is_dir()][:1]
+    for folder in (sequence, sequence / "velodyne"):
+        whole = sequence.parent.parent
+        said = f"{folder}: lies in {whole}, which looks like semantickitti: give that, or name a --kind."
+        assert refusal(folder, capsys) == said
+
+
 def test_a_folder_that_is_no_data_set(tmp_path, capsys):
-    (tmp_path / "notes").mkdir()
+    tmp_path = tmp_path / "a" / "b" / "c"
+    (tmp_path / "notes").mkdir(parents=True)
     said = refusal(tmp_path, capsys)
     assert said.startswith(f"{tmp_path}: is a data set of no known layout") and "semantickitti: sequences or" in said
     assert "Its folder" not in said and len(said) < 700

@@ -15,6 +15,8 @@ SIGNS = {
     "rellis3d": ("*/os1_cloud_node_kitti_bin", "Rellis-3D", "pt_train.lst", "camera_info.txt"),
 }
 """What only a folder of that layout holds, as patterns; the first layout that fits is the one, for an xkd.yaml says so itself."""
+ABOVE = 3
+"""How many folders above one that is none of these are looked at: a sequence of SemanticKITTI lies three below its data set."""
 
 
 def opened(root, kind=None, split=None, **options):
@@ -27,6 +29,9 @@ def opened(root, kind=None, split=None, **options):
     found = kind or of(root)
     if found:
         return told(found, root, split, options)
+    for whole in list(root.absolute().parents)[:ABOVE]:
+        if one := of(whole):
+            raise XkdError(f"{root}: lies in {whole}, which looks like {one}: give that, or name a --kind.")
     for name in kinds():
         try:
             return open_dataset(name, root, split, **options)
