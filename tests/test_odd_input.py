@@ -11,6 +11,7 @@ from PIL import Image
 from test_bad_input import SEQUENCE, complains
 from test_pickles import write
 
+from xkd.__main__ import main
 from xkd.clouds import read_cloud
 from xkd.datasets import open_dataset
 from xkd.pickles import read_table
@@ -114,3 +115,17 @@ def test_an_image_whose_columns_are_not_counted_in_two_bytes(own, said):
     say(own, cameras={"front": own_files.camera(cx=16384, cy=0.5, **size)})
     with complains("xkd.yaml: cameras.front", "32768 x 1", "32767 pixels at most"):
         _ = open_dataset("folder", own)[0].cameras
+
+
+def test_one_cause_is_one_line(kitti, capsys):
+    """Of three frames two have labels of an id that is none, and one, which is cut short, is another matter."""
+    files = sorted(kitti.rglob("*.label"))[:3]
+    for file in files[:2]:
+        raw = np.fromfile(file, "<u4")
+        raw[0] = 7
+        raw.tofile(file)
+    files[2].write_bytes(files[2].read_bytes()[:-4])
+    main(["check", str(kitti), "--frames", "99"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bad   reading")]
+    assert len(lines) == 2 and str(files[0]) in lines[0] and "1 more frame alike." in lines[0]
+    assert str(files[2]) in lines[1] and "alike" not in lines[1]

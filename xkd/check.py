@@ -1,5 +1,8 @@
 """`python -m xkd check ROOT`: what a data set holds, and whether its scans lie on its images, before anything is trained on it."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -26,7 +29,7 @@ def check(dataset, frames=10):
     if frames < 1:
         raise XkdError(f"{frames} frames to look at; there has to be one at least.")
     chosen = np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int)
-    found, looked, unread = [index(dataset)], Looked(dataset), set()
+    readings, looked, unread = [], Looked(dataset), set()
     for i in progress(chosen.tolist(), "check", len(chosen)):
         name = number(dataset, i)
         try:
@@ -35,10 +38,20 @@ def check(dataset, frames=10):
             looked.frame(frame)
         except Exception as error:  # of whatever kind: that this frame cannot be read is what was asked
             unread.add(i)
-            found.append(Finding("reading", said(error), "bad", name))
-    if looked.points:
-        found += looked.findings()
-    return [*found, *motion(dataset, unread)]
+            readings.append(Finding("reading", said(error), "bad", name))
+    found = looked.findings() if looked.points else []
+    return [index(dataset), *once(readings), *found, *motion(dataset, unread)]
+
+
+def once(readings):
+    """Of findings that differ in nothing but files and numbers the first alone, with how many more there are: one cause is one line."""
+    alike = {}
+    for one in readings:
+        alike.setdefault(re.sub(r"\S*/\S*|[\d.]+", "", one.found), []).append(one)
+    return [
+        replace(first, found=f"{first.found} {counted(len(more), 'more frame')} alike.") if more else first
+        for first, *more in alike.values()
+    ]
 
 
 def index(dataset):
