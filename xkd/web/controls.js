@@ -19,9 +19,9 @@ function introduce() {
   const source = taught ? "to the teacher, which sees images" : "by the raw colours and texture of the images, which stand in for a teacher";
   const student = `, and to the student, which sees the scan alone${taught ? ", before and after it learnt from a teacher's features" : ", before and after its training"}`;
   $("likeness").textContent = `How much every other place is like the picked one: ${source}${studied ? student : ""}.`;
-  const missing = [taught ? "" : "a teacher (features: a folder of its maps)", studied ? "" : "a student (student: its folder)"].filter(Boolean);
+  const missing = [taught ? "" : "a teacher (features = FOLDER of its maps)", studied ? "" : "a student (student = its FOLDER)"].filter(Boolean);
   $("missing").hidden = !missing.length;
-  $("missing").textContent = `Not here: ${missing.join(" and ")}. Named as a parameter of the notebook, or with -- before it to python -m xkd.looks.`;
+  $("missing").textContent = `Not here: ${missing.join(" and ")}. Say it so in the notebook's first cell, or as --features FOLDER and --student FOLDER to python -m xkd.looks.`;
 }
 
 function controls() {
