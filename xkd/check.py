@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from xkd import bearings
 from xkd.errors import XkdError
@@ -92,14 +91,14 @@ def speed(pairs, first):
         if before.timestamp is None or after.timestamp is None:
             continue
         way, gap = float(np.linalg.norm(step(before, after))), (after.timestamp - before.timestamp) / 1e6
-        angle = float(Rotation.from_matrix(before.T_world_lidar[:3, :3].T @ after.T_world_lidar[:3, :3]).magnitude())
+        turn = before.T_world_lidar[:3, :3].T @ after.T_world_lidar[:3, :3]
         if gap <= 0:
             text = f"frame {after.id} is {gap:g} s after the frame before it"
             return Finding("motion", text, "bad", f"frame {after.id}")
         still += way == 0
         gaps.append(gap)
         speeds.append((way / gap, after.id))
-        turns.append((np.degrees(angle) / gap, after.id))
+        turns.append((np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))) / gap, after.id))
     if not gaps:
         text = "no timestamps, so that no speed is known" if pairs else "no two frames of a scene"
         return Finding("motion", text, "look" if pairs else "good", first)
