@@ -36,13 +36,13 @@ def imports(tree, root=None):
 
 def modules(name, root=None):
     """Files, relative to the checkout `root`, of all modules that this one imports, and they in turn; none if there is no such module."""
-    root, waiting, seen = root or xkd.ROOT, {name}, {"xkd"}
+    root, waiting, found = root or xkd.ROOT, {name}, {"xkd": module_file("xkd", root)}
     while waiting:
         name = waiting.pop()
-        if name not in seen and (file := module_file(name, root)):
-            seen.add(name)
+        if name not in found and (file := module_file(name, root)):
+            found[name] = file
             waiting |= imports(ast.parse(file.read_text()), root)
-    return {module_file(name, root).relative_to(root).as_posix() for name in seen if module_file(name, root)}
+    return {file.relative_to(root).as_posix() for file in found.values() if file}
 
 
 def with_reader(text, kind, root=None):
