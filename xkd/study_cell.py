@@ -22,6 +22,7 @@ from xkd.study_start import (
     place_of,
     rate,
     rate_of,
+    recipe,
     settings_of,
     start_of,
 )
@@ -42,9 +43,7 @@ CODE = {
 def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
-    settings = {key: value for key, value in settings_of(params).items() if key not in ("lr", "save_every", "shown")}
-    if kind in ("fused", "probe", "frozen"):
-        del settings["steps"]
+    settings = recipe(settings_of(params), *["steps"] * (kind in ("fused", "probe", "frozen")))
     frames = frames_of(params, cell, out)
     facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
     facts += [place.split(data[name]).digest for name in ("train", "validation")] + [native.has_half()]
@@ -66,13 +65,9 @@ def fused_of(params, cell, out):
     place, frames = place_of(params, out, cell), frames_of(params, cell, out)
     init, settings = initial(params, cell, out), params["finetune"]
     lr = rate(params, "fused", cell.fraction)
-    shown = {key: value for key, value in settings.items() if key not in ("lr", "steps", "save_every", "shown")}
-    facts = [frames, init.name, params["student"], shown, params["views"], params["fused"], lr, cell.seed]
-    facts += [
-        place.split(params["data"]["train"]).digest,
-        place.gathered(params["data"]["train"]).digest,
-        native.has_half(),
-    ]
+    facts = [frames, init.name, params["student"], recipe(settings, "steps"), params["views"], params["fused"]]
+    facts += [place.split(params["data"]["train"]).digest, place.gathered(params["data"]["train"]).digest]
+    facts += [lr, cell.seed, native.has_half()]
     key = digest(facts, *students.code(params["student"], unlabelled.CODE))[:16]
     path = xkd.ROOT / out / "study" / f"fused-{cell.fraction:g}-{cell.seed}-{key}"
     if not path.exists():

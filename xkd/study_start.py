@@ -57,6 +57,12 @@ def settings_of(params):
     return params["finetune"] | {"steps": steps}
 
 
+def recipe(settings, *others):
+    """What the numbers of a training hang on, of its section finetune: all but the rate, which a row has of its own, how often it is
+    saved, how much is shown, and the keys `others`."""
+    return {key: value for key, value in settings.items() if key not in ("lr", "save_every", "shown", *others)}
+
+
 def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe."""
     kind = kind_of(cell)
@@ -80,8 +86,8 @@ def init_path(params, cell, out):
     """The folder of the init that a cell starts from, named after all that it is made from."""
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     if name == "trained":
-        own = {key: value for key, value in settings_of(params).items() if key not in ("lr", "save_every", "shown")}
-        facts = [frames_of(params, cell, out), own, rate_of(params, cell), place.split(data["train"]).digest]
+        facts = [frames_of(params, cell, out), recipe(settings_of(params)), rate_of(params, cell)]
+        facts.append(place.split(data["train"]).digest)
         facts.append(init_path(params, scratch_of(cell), out).name)
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
         return xkd.ROOT / out / "study" / f"trained-{cell.fraction:g}-{cell.seed}-{key}"
