@@ -48,6 +48,16 @@ def test_a_winner_at_the_edge_extends_the_grid_of_both_inits(monkeypatch, step):
     assert table["scratch"].keys() == table["distilled"].keys() and len(table["scratch"]) == len(tune.RATES) + 2
 
 
+def test_a_search_that_ends_at_its_edge_says_so(monkeypatch, capsys):
+    asked, beyond = [], max(tune.RATES) * (tune.RATES[1] / tune.RATES[0]) ** 99
+    monkeypatch.setattr(tune, "scores", scored({"scratch": tune.RATES[1], "distilled": beyond}, asked))
+    _, best, _ = tune.search(PARAMS, ["scratch", "distilled"])
+    assert [len(rates) for rates in asked] == [*range(len(tune.RATES), tune.MOST + 1)] * 2
+    assert best["distilled"] == [max(asked[-1])] * 2
+    said = "of the labels the best of 9 rates is the last one of distilled; the search ends there."
+    assert capsys.readouterr().err.splitlines() == [f"xkd: at {fraction} {said}" for fraction in (0.05, 1)]
+
+
 def test_the_check_compares_each_seed_with_itself(monkeypatch):
     def scores(params, jobs):
         assert all(job[0] == "scratch" and job[3] == 0.01 for job in jobs)

@@ -31,8 +31,9 @@ from xkd.progress import progress
 from xkd.report import tuned
 from xkd.train import evaluate
 
-RATES, SEEDS = (0.003, 0.012, 0.048), (100, 101)
-"""The search every init gets, in steps that are larger than its noise, and label subsets that are none of the sweep's."""
+RATES, SEEDS, MOST = (0.003, 0.012, 0.048), (100, 101), 9
+"""The search every init gets, in steps that are larger than its noise, and label subsets that are none of the sweep's; how many rates
+it ends at, whatever they say."""
 SUBSETS = (12, 4)
 """How many label subsets the check of convergence takes up to params finetune.few of the labels, and above."""
 OUT = xkd.ROOT / "out"
@@ -155,7 +156,10 @@ def _search(params, names, fraction, judge):
         }
         best = [max(rates, key=row.get) for row in mean.values()]
         lower, upper = min(rates) in best, max(rates) in best
-        if not lower and not upper or len(rates) > 8:
+        if not lower and not upper or len(rates) >= MOST:
+            if edge := [init for init, rate in zip(names, best, strict=True) if rate in (min(rates), max(rates))]:
+                said = f"xkd: at {fraction:g} of the labels the best of {len(rates)} rates is the last one of"
+                print(f"{said} {', '.join(edge)}; the search ends there.", file=sys.stderr)
             return mean, next(iter(found.values()))["steps"]
         rates = [min(rates) / ratio] * lower + rates + [max(rates) * ratio] * upper
 
