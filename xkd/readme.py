@@ -9,7 +9,7 @@ import xkd
 from xkd import kept
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text
-from xkd.palette import share, styles
+from xkd.palette import BASELINE, share, styles
 from xkd.tuning_words import CONVERGED, FOUND, change, converged
 from xkd.words import headline, interval, main_table, markdown_table, signed
 
@@ -50,13 +50,14 @@ def doubled(record):
 
 
 def gains(summary):
-    """The differences of a report in one sentence."""
+    """The differences of a report in one sentence, and after how many steps."""
     rows = [
         f"*{styles([init])[init].name}* gains "
         + ", ".join(f"{signed(row['mean'])} {interval(row)} at {share(row['fraction'])}" for row in differences)
         for init, differences in reversed(summary["differences"].items())
     ]
-    return "; ".join(rows) + " of the labels."
+    steps = [str(count) for row in summary["scores"] if row["init"] == BASELINE for count in row["steps"]]
+    return "; ".join(rows) + f" of the labels, after {', '.join(steps[:-1])} and {steps[-1]} steps of fine-tuning."
 
 
 OF_REPORT = {"scores": [dict], "differences": dict, "labels_saved": dict}
