@@ -40,13 +40,15 @@ def convergence(record):
 
 
 def doubled(record):
-    """At which shares of the labels twice the steps gain the baseline half a point or more, in one sentence."""
+    """What twice the steps change of the baseline at which shares of the labels, in one sentence."""
     rows = sorted((float(fraction), change(row)[0]) for fraction, row in record["convergence"].items())
-    less = [share(fraction) for fraction, found in rows if found < CONVERGED]
+    less = [share(fraction) for fraction, found in rows if abs(found) < CONVERGED]
     more = [f"{found:+.2f} at {share(fraction)}" for fraction, found in rows if found >= CONVERGED]
-    said = [f"less than half a point at {', '.join(less)}"] if less else []
-    said += [f"half a point or more ({', '.join(more)}), where it is not converged,"] if more else []
-    return f"Training from scratch for twice as long gains, in the mean over label subsets, {' and '.join(said)} on the tuning streets"
+    lost = [f"{found:+.2f} at {share(fraction)}" for fraction, found in rows if found <= -CONVERGED]
+    said = [f"changes its mIoU by less than half a point at {', '.join(less)}"] if less else []
+    said += [f"gains more ({', '.join(more)}), where it is not converged"] if more else []
+    said += [f"loses more ({', '.join(lost)})"] if lost else []
+    return f"Training from scratch for twice as long {' and '.join(said)}, in the mean over label subsets, on the tuning streets"
 
 
 def gains(summary):
@@ -56,8 +58,12 @@ def gains(summary):
         + ", ".join(f"{signed(row['mean'])} {interval(row)} at {share(row['fraction'])}" for row in differences)
         for init, differences in reversed(summary["differences"].items())
     ]
-    steps = [str(count) for row in summary["scores"] if row["init"] == BASELINE for count in row["steps"]]
-    return "; ".join(rows) + f" of the labels, after {', '.join(steps[:-1])} and {steps[-1]} steps of fine-tuning."
+    steps = [
+        f"{' or '.join(map(str, row['steps']))} at {share(row['fraction'])}"
+        for row in summary["scores"]
+        if row["init"] == BASELINE
+    ]
+    return "; ".join(rows) + f" of the labels. Steps of fine-tuning there: {', '.join(steps)}."
 
 
 OF_REPORT = {"scores": [dict], "differences": dict, "labels_saved": dict}

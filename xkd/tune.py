@@ -32,8 +32,8 @@ from xkd.report import tuned
 from xkd.train import evaluate
 
 RATES, SEEDS, MOST = (0.003, 0.012, 0.048), (100, 101), 9
-"""The search every init gets, in steps that are larger than its noise, and label subsets that are none of the sweep's; how many rates
-it ends at, whatever they say."""
+"""The search every init gets, in steps that are larger than its noise, and label subsets that are none of the sweep's; with so many
+rates or more it ends, whatever they say."""
 SUBSETS = (12, 4)
 """How many label subsets the check of convergence takes up to params finetune.few of the labels, and above."""
 OUT = xkd.ROOT / "out"
