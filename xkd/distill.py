@@ -19,7 +19,7 @@ from xkd.objectives import objective
 from xkd.parallel import before, device, first, gather, meet, share, together
 from xkd.prepared import Prepared, TeacherFeatures, matching
 from xkd.retrieval import retrieval
-from xkd.train import fit, nothing, order
+from xkd.train import fit, nothing, order, pinned
 
 PAIRS = ("point", "features", "superpixel", "superpixel_features")
 
@@ -104,7 +104,9 @@ class Pool:
     def whitened(self, features):
         """(P, C) float16 as the teacher gave them -> (P, C) float32 standardised and whitened; on the GPU, where there is one, for this
         would keep the cores from making batches."""
-        return ((features.to(self.mean.device).float() - self.mean) * self.scale) @ self.whitening
+        if self.mean.is_cuda:
+            features = pinned(features).to(self.mean.device, non_blocking=True)
+        return ((features.float() - self.mean) * self.scale) @ self.whitening
 
     def batch(self, indices, student, settings, rng):
         """Frames -> voxels of augmented crops, with a feature asked for at one of each voxel's pairs, and these pairs: features (P, D),
@@ -163,7 +165,8 @@ def _train(data, student, settings, seed, prepared, teacher, label):
         return pool.batch(frames, student, settings, np.random.default_rng([seed, 2, step, member]))
 
     def loss_of(batch):
-        voxels, pairs = batch[0].to(device()), {k: v.to(device()) for k, v in batch[1].items()}
+        voxels = batch[0].to(device())
+        pairs = {k: v.to(device(), non_blocking=True) for k, v in batch[1].items()}
         if before(len(pairs["features"]))[1] < 2:  # too few for a norm
             return nothing(projection)
         return loss_of_pairs(*of_all(projection(network.features(voxels)).float(), pairs), settings)

@@ -128,7 +128,7 @@ def _train(path, frames, init, student, settings, lr, seed, label):
         return batch(prepared, own, holders, student, settings, np.random.default_rng([seed, 3, step, member]))
 
     def loss_of(made):
-        logits, labels = network(made[0].to(device()))[1], made[1].to(device())
+        logits, labels = network(made[0].to(device()))[1], made[1].to(device(), non_blocking=True)
         return segmentation(gather(logits.float()), gather(labels), settings["lovasz_points"])
 
     return network, fit(network, make, loss_of, settings, resume, label), resume

@@ -23,7 +23,7 @@ class Seen:
     facts: torch.Tensor
 
     def to(self, device):
-        return Seen(*(tensor.to(device) for tensor in (self.point, self.values, self.facts)))
+        return Seen(*(tensor.to(device, non_blocking=True) for tensor in (self.point, self.values, self.facts)))
 
 
 class Gathered:

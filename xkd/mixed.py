@@ -63,9 +63,8 @@ class Batch:
     seen: Seen | None
 
     def to(self, device):
-        return Batch(
-            self.voxels.to(device), self.targets.to(device), self.weight.to(device), self.seen and self.seen.to(device)
-        )
+        targets, weight = (own.to(device, non_blocking=True) for own in (self.targets, self.weight))
+        return Batch(self.voxels.to(device), targets, weight, self.seen and self.seen.to(device))
 
 
 class Draw:

@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import is_dataclass, replace
 
 import numpy as np
 import torch
@@ -46,15 +47,29 @@ def loaders():
 
 
 def ahead(make, start, stop):
-    """make(step) for each step, made in other threads while the network works on the ones before."""
+    """make(step) for each step, made in other threads while the network works on the ones before; for a GPU `pinned`."""
     threads = loaders()
     least = max(AHEAD, threads + 1)
+    made = (lambda step: pinned(make(step))) if device().type == "cuda" else make
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
-        waiting = [pool.submit(make, step) for step in range(start, min(start + least, stop))]
+        waiting = [pool.submit(made, step) for step in range(start, min(start + least, stop))]
         for step in range(start, stop):
             yield step, waiting.pop(0).result()
             if step + least < stop:
-                waiting.append(pool.submit(make, step + least))
+                waiting.append(pool.submit(made, step + least))
+
+
+def pinned(batch):
+    """A batch, tensors in tuples, dicts and data classes, those of the CPU in memory that a GPU copies from by itself while it computes."""
+    if isinstance(batch, torch.Tensor):
+        return batch if batch.is_cuda else batch.pin_memory()
+    if isinstance(batch, dict):
+        return {name: pinned(value) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)(map(pinned, batch))
+    if is_dataclass(batch):
+        return replace(batch, **{name: pinned(value) for name, value in vars(batch).items()})
+    return batch
 
 
 def finished(resume, steps):

@@ -34,9 +34,9 @@ class Batch:
     again: Voxels | None = None
 
     def to(self, where):
-        pairs = {name: value.to(where) for name, value in self.pairs.items()}
+        pairs = {name: value.to(where, non_blocking=True) for name, value in self.pairs.items()}
         again = self.again and self.again.to(where)
-        return Batch(self.voxels.to(where), pairs, self.seen.to(where), self.held.to(where), again)
+        return Batch(self.voxels.to(where), pairs, self.seen.to(where), self.held.to(where, non_blocking=True), again)
 
 
 class Heads(nn.Module):

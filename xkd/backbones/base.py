@@ -48,7 +48,7 @@ class Backbone(nn.Module):
 
     @torch.inference_mode()
     def segment(self, points, intensity):
-        """One scan, (N, 3) metres (x forward, y left, z up) and (N,) intensity 0..1 -> (N,) int64 class ids.
+        """One scan, (N, 3) metres (x forward, y left, z up) and (N,) intensity 0..1 -> (N,) int64 class ids; in half precision on a GPU.
 
         Errors: another shape, an intensity of another range, and those of `xkd.sparse.voxelise`.
         """
@@ -61,4 +61,5 @@ class Backbone(nn.Module):
             first = np.argmax(outside)
             raise XkdError(f"segment: the intensity of point {first} is {intensity[first]}; it lies between 0 and 1.")
         self.eval()
-        return self(self.voxels([(points, intensity)]))[1].argmax(1).cpu().numpy()
+        with torch.autocast("cuda", torch.float16, enabled=self.head.weight.is_cuda):
+            return self(self.voxels([(points, intensity)]))[1].argmax(1).cpu().numpy()

@@ -10,6 +10,7 @@ from xkd import parallel
 from xkd.backbones.base import Backbone
 from xkd.errors import XkdError
 from xkd.sparse import INPUTS, ConvAlgo, choose_algorithm, spconv
+from xkd.stem import Stem
 
 CHANNELS = 4
 """Inputs of a voxel: the mean place of its points in metres (x, y, z) and their mean intensity."""
@@ -68,7 +69,7 @@ class SpUNet(Backbone):
         stem, *stages = widths
         count = len(stages) // 2
         encoder, decoder = [stem, *stages[:count]], stages[count - 1 :]
-        self.conv_input = _layer(spconv.SubMConv3d, CHANNELS, stem, 5, "stem")
+        self.conv_input = _layer(Stem, CHANNELS, stem, 5, "stem")
         self.down, self.enc, self.up, self.dec = (nn.ModuleList() for _ in range(4))
         for stage in range(1, count + 1):
             fine, coarse, below, above = (

@@ -14,7 +14,8 @@ from xkd.errors import XkdError
 
 
 class Teacher(nn.Module):
-    """Never learns: no gradients, eval mode for good. Subclasses set `dim` and `stride` and define `look`.
+    """Never learns: no gradients, eval mode for good. Subclasses set `dim` and `stride` and define `look`; its products are made in
+    bfloat16 on a GPU.
 
     `given`: what `open_teacher` was asked for. `ours`: trained or drawn by this pipeline, from numbers that it keeps. `resize`: how it
     resizes images, where that is known beside the weights.
@@ -44,7 +45,10 @@ class Teacher(nn.Module):
     def forward(self, images):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise XkdError(f"a teacher takes (B, 3, H, W) float RGB 0..1, not {tuple(images.shape)} {images.dtype}.")
-        return self.look(images)
+        if not images.is_cuda:
+            return self.look(images)
+        with torch.autocast("cuda", torch.bfloat16):
+            return self.look(images.contiguous(memory_format=torch.channels_last)).float()
 
     def dense(self, cameras, images=None):
         """Features (B, dim, h, w) of the cameras' images; `images`, if read already: a (B, 3, H, W) float tensor or
