@@ -7,6 +7,7 @@ superpixels an image. Training is the pipeline's own, its loader and its optimis
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -27,10 +28,11 @@ STUDENTS = {
 }
 
 
-def measured(run, batch, made=False, profiled=None):
+def measured(run, batch, made=False, profiled=None, losses=False):
     """Frames a second of the training that `run` starts, after a warm-up; milliseconds that a batch takes to make, in one thread.
 
-    made: the batches are there before they are asked for, which leaves the network's own time; profiled: a file for the kernels' table."""
+    made: the batches are there before they are asked for, which leaves the network's own time; profiled: a file for the kernels' table;
+    losses: with those, one a step."""
     marks, making, fit = [], [], train.fit
 
     def timed(network, make, loss_of, settings, resume, label):
@@ -67,7 +69,7 @@ def measured(run, batch, made=False, profiled=None):
 
     torch.cuda.reset_peak_memory_stats()
     with mock.patch.object(distill, "fit", timed), mock.patch.object(finetune, "fit", timed):
-        resume = run()[-1]
+        _, found, resume = run()
     resume.unlink(missing_ok=True)
     seconds = np.diff(marks[WARM_UP + 11 * bool(profiled) :])
     return {
@@ -75,18 +77,79 @@ def measured(run, batch, made=False, profiled=None):
         "ms a step": 1000 * np.median(seconds),
         "ms to make a batch": 1000 * np.median(making) if making else None,
         "GB of the card": torch.cuda.max_memory_allocated() / 1e9,
-    }
+    } | ({"losses": found} if losses else {})
+
+
+def deterministic(run, batch):
+    """The same training twice with the deterministic kernels that torch has: `measured`, and the largest difference of the two's losses,
+    beside that of two trainings without."""
+    apart = {}
+    for wanted in (False, True):
+        torch.use_deterministic_algorithms(wanted, warn_only=True)
+        found = [measured(run, batch, made=True, losses=True) for _ in range(2)]
+        row, apart[wanted] = found[0], float(np.abs(np.subtract(*(own.pop("losses") for own in found))).max())
+    torch.use_deterministic_algorithms(False)
+    return row | {"losses of two runs apart": apart[False], "of two deterministic ones": apart[True]}
+
+
+def extraction(rounds=10):
+    """Rows of images a second through frozen teachers of the sizes that are used, with weights of chance: six images of nuScenes' size at
+    half of it."""
+    from transformers import Dinov2Config, Dinov2Model, ResNetConfig, ResNetModel
+
+    from xkd.teachers.base import Pretrained
+
+    vit = Dinov2Config(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, patch_size=14, image_size=518)
+    images, rows = torch.rand(6, 3, 900, 1600, device="cuda"), []
+    for name, network in (("ViT-S/14", Dinov2Model(vit)), ("ResNet-50", ResNetModel(ResNetConfig()))):
+        teacher = Pretrained(name, network.eval(), scale=0.5).to("cuda")
+        ways = {"float32": torch.no_grad()(teacher.look), "as the pipeline does: bfloat16, channels last": teacher}
+        for way in (*ways, "the same, compiled"):
+            start = time.perf_counter()
+            if way not in ways:
+                teacher.network = torch.compile(teacher.network)
+            own, taken = ways.get(way, teacher), []
+            own(images), torch.cuda.synchronize()
+            first = time.perf_counter() - start
+            for _ in range(rounds):
+                start = time.perf_counter()
+                own(images), torch.cuda.synchronize()
+                taken.append(time.perf_counter() - start)
+            rows.append(
+                {"teacher": name, "way": way, "images/s": round(6 / np.median(taken), 1), "s, first": round(first, 1)}
+            )
+            print(*rows[-1].values(), sep="; ", flush=True)
+    return rows
+
+
+WHAT = {
+    "fine-tuning": ("muon", False),
+    "fine-tuning, ready": ("muon", True),
+    "fine-tuning, adamw, ready": ("adamw", True),
+    "cosine": ("muon", False),
+    "cosine, ready": ("muon", True),
+    "superpixel": ("muon", False),
+    "superpixel, ready": ("muon", True),
+    "deterministic": ("muon", True),
+}
+"""What is trained: its optimiser, and whether its batches are in memory before they are asked for or come from files."""
 
 
 def main():
     parser = argparse.ArgumentParser(description="Frames a second on one GPU.")
-    parser.add_argument("--profile", type=Path, help="a folder for tables of the kernels")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument(
+        "--profile", type=Path, help="a folder for tables of the kernels of trainings with ready batches"
+    )
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--student", choices=STUDENTS, nargs="+", default=STUDENTS)
+    parser.add_argument("--what", choices=WHAT, nargs="+", default=WHAT)
+    parser.add_argument("--teachers", action="store_true", help="images a second through teachers instead")
     options = parser.parse_args()
+    if options.teachers:
+        keep("card-teachers", extraction())
+        return
     torch.set_num_threads(1)  # as every training of the pipeline
     params = profile("gpu")
-    common = {"batch": options.batch, "processes": 1, "crop": 65536, "optimiser": "muon"}
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -102,33 +165,33 @@ def main():
             scans = [(split.points(i), split.intensity(i)) for i in range(4)]
             cells = len(students.voxels(scans, student).coordinates) / 4
 
-            def tuned(optimiser, student=student, scratch=scratch):
-                steps = {"base": STEPS, "per_frame": 0, "most": STEPS}
-                own = params["finetune"] | common | {"steps": steps, "optimiser": optimiser}
+            def tuned(settings, steps, student=student, scratch=scratch):
+                own = params["finetune"] | settings | {"steps": {"base": steps, "per_frame": 0, "most": steps}}
                 return finetune._train(split.path, list(range(FRAMES)), scratch, student, own, 0.001, 0, "finetune")
 
-            def distilled(objective, optimiser, student=student):
-                own = params["distill"] | common | {"steps": STEPS, "objective": objective, "optimiser": optimiser}
+            def distilled(objective, settings, steps, student=student):
+                own = params["distill"] | settings | {"steps": steps, "objective": objective}
                 return distill._train(data, student, own, 0, *places, "distill")
 
             about = {"card": torch.cuda.get_device_name(), "student": label, "parameters, M": round(count, 1)}
             about |= {"points a frame": round(size), "voxels a frame": round(cells)}
-            for what, run, made in (
-                ("fine-tuning", lambda run=tuned: run("muon"), False),
-                ("fine-tuning", lambda run=tuned: run("muon"), True),
-                ("fine-tuning, adamw", lambda run=tuned: run("adamw"), True),
-                ("cosine", lambda run=distilled: run("cosine", "muon"), False),
-                ("cosine", lambda run=distilled: run("cosine", "muon"), True),
-                ("superpixel", lambda run=distilled: run("superpixel", "muon"), False),
-                ("superpixel", lambda run=distilled: run("superpixel", "muon"), True),
-            ):
-                name = f"{what}-{label.split(',')[0]}.txt".replace(" ", "-")
-                table = options.profile / name if options.profile and made else None
-                row = measured(run, options.batch, made, table)
-                row = {k: v if v is None else round(float(v), 2) for k, v in row.items()}
-                rows.append(about | {"what": what, "batches": "ready" if made else "from files"} | row)
+            for batch, what in ((batch, what) for batch in options.batch for what in options.what):
+                optimiser, made = WHAT[what]
+                settings = {"batch": batch, "processes": 1, "crop": 65536, "optimiser": optimiser}
+                objective = what.split(",")[0]
+                run = partial(
+                    tuned if objective in ("fine-tuning", "deterministic") else partial(distilled, objective), settings
+                )
+                file = f"{what}-{batch}-{label.split(',')[0]}.txt".replace(", ", "-").replace(" ", "-")
+                table = options.profile / file if options.profile and made and what != "deterministic" else None
+                if what == "deterministic":
+                    row = deterministic(partial(run, 30), batch)
+                else:
+                    row = measured(partial(run, STEPS), batch, made, table)
+                row = {k: v if v is None else float(f"{v:.4g}") for k, v in row.items()}
+                rows.append(about | {"batch": batch, "what": what} | row)
                 print(*(f"{value}" for value in rows[-1].values()), sep="; ", flush=True)
-    keep("card", rows)
+                keep("card", rows)
 
 
 if __name__ == "__main__":
