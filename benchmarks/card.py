@@ -2,6 +2,7 @@
 
 Made frames, as large as nuScenes': 32 beams, about 30,000 points, 0.1 m voxels, 4096 pairs with cached features of 384 channels, 150
 superpixels an image. Training is the pipeline's own, its loader and its optimiser included, fed from files as stages 1 and 2 leave them.
+`python benchmarks/card_page.py` writes what it keeps into docs/gpu.md.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from xkd.params import profile
 from xkd.prepared import Prepared
 
 FRAMES, STEPS, WARM_UP = 64, 50, 15
+SCALE = 0.5
 STUDENTS = {
     "spunet, 39 M": {"backbone": "spunet", "voxel": 0.1, "widths": [32, 32, 64, 128, 256, 256, 128, 96, 96]},
     "unet of the gpu profile": {"backbone": "unet", "voxel": 0.1, "widths": [32, 64, 128, 256, 256]},
@@ -94,7 +96,7 @@ def deterministic(run, batch):
 
 def extraction(rounds=10):
     """Rows of images a second through frozen teachers of the sizes that are used, with weights of chance: six images of nuScenes' size at
-    half of it."""
+    `SCALE` times it."""
     from transformers import Dinov2Config, Dinov2Model, ResNetConfig, ResNetModel
 
     from xkd.teachers.base import Pretrained
@@ -102,7 +104,7 @@ def extraction(rounds=10):
     vit = Dinov2Config(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, patch_size=14, image_size=518)
     images, rows = torch.rand(6, 3, 900, 1600, device="cuda"), []
     for name, network in (("ViT-S/14", Dinov2Model(vit)), ("ResNet-50", ResNetModel(ResNetConfig()))):
-        teacher = Pretrained(name, network.eval(), scale=0.5).to("cuda")
+        teacher = Pretrained(name, network.eval(), scale=SCALE).to("cuda")
         ways = {"float32": torch.no_grad()(teacher.look), "as the pipeline does: bfloat16, channels last": teacher}
         for way in (*ways, "the same, compiled"):
             start = time.perf_counter()

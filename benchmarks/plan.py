@@ -1,10 +1,9 @@
 """A plan on paper, from measured rates: how long the stages take on the whole of nuScenes and on ten million frames, on one card and eight.
 
-Rates of a processor are read from the results of `make bench`, those of a card from docs/gpu.md; what is neither measured nor
+Rates of a processor are read from the results of `make bench`, those of a card from those of `card.py`; what is neither measured nor
 published is an assumption, a constant below with its reason, and `assumptions` puts it into words."""
 
-import re
-
+from card_page import kept
 from markdown import number, table
 from memory import STAGES
 
@@ -21,26 +20,24 @@ SHARED = 0.85
 PARAMETERS, CHANNELS, LAYERS, CELL = 22e6, 384, 12, 14
 """Of the teacher planned with, DINOv2's ViT-S/14 (Oquab et al. 2024)."""
 IMAGES, SIZE = 6, (900, 1600)
-SUSTAINED = 100e12
-"""Operations a second of a card in half precision on such a network. Assumed: about a tenth of an H200's published peak."""
-GPU = xkd.ROOT / "docs" / "gpu.md"
+TIMED, BATCH = 0.5, 16
+"""Of the images that the teacher was timed on, what of their size; the batch of the trainings that rates are taken from."""
 
 
-def card_rates(text):
-    """Frames a second, from files, of the 39 M student in docs/gpu.md's table: {fine-tuning, distillation}; the lowest of several runs."""
-    found, student = {}, ""
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if len(cells) != 6 or not line.startswith("|"):
-            continue
-        student = cells[0] or student
-        if student.startswith("spunet") and cells[2] == "from files":
-            runs = re.findall(r"\d+", cells[3].split("(")[0])
-            found[cells[1].split(",")[0]] = min(map(float, runs))
-    missing = {"fine-tuning", "distillation"} - set(found)
-    if missing:
-        raise xkd.XkdError(f"docs/gpu.md: its table has no rate of {min(missing)} from files of the student spunet.")
+def card_rates(rows):
+    """Frames a second, from files, of the 39 M student in the results of `card.py`: {fine-tuning, cosine}."""
+    found = {r["what"]: r["frames/s"] for r in rows if r["student"].startswith("spunet") and r["batch"] == BATCH}
+    if missing := {"fine-tuning", "cosine"} - set(found):
+        raise xkd.XkdError(f"benchmarks/results: no card has a rate of {min(missing)} of spunet in batches of {BATCH}.")
     return found
+
+
+def sustained(rows):
+    """Operations a second of a card on that teacher, not compiled, in the results of `card.py --teachers`."""
+    row = next((r for r in rows if r["teacher"] == "ViT-S/14" and r["way"].startswith("as the pipeline")), None)
+    if row is None:
+        raise xkd.XkdError("benchmarks/results: no card has a rate of the teacher ViT-S/14.")
+    return row["images/s"] * teacher_operations(TIMED) / IMAGES
 
 
 def teacher_operations(scale):
@@ -49,7 +46,7 @@ def teacher_operations(scale):
     return IMAGES * (2 * PARAMETERS * tokens + 4 * tokens**2 * CHANNELS * LAYERS)
 
 
-def rates(results, gpu):
+def rates(results, card, teacher):
     """Frames a second and card of each stage; None of what the results lack."""
     prepared = next(
         (r for r in results.get("hot_paths", {}).get("rows", ()) if r["what"].startswith("prepare a frame")), None
@@ -61,9 +58,9 @@ def rates(results, gpu):
     scale = profile("scalr-nuscenes")["teacher"]["scale"]
     return {
         "prepare": prepared and 1000 * CORES / prepared["ms"],
-        "teacher": decoded and min(decoded["rate"] * CORES / pixels, SUSTAINED / teacher_operations(scale)),
-        "distill": gpu["distillation"],
-        "finetune": gpu["fine-tuning"],
+        "teacher": decoded and min(decoded["rate"] * CORES / pixels, teacher / teacher_operations(scale)),
+        "distill": card["cosine"],
+        "finetune": card["fine-tuning"],
     }
 
 
@@ -81,9 +78,9 @@ def amounts(frames):
     }
 
 
-def hours(results, gpu_text):
+def hours(results, card, teacher):
     """[(stage, frames/s a card, {run: [hours on one card, on eight]})]."""
-    speed = rates(results, card_rates(gpu_text))
+    speed = rates(results, card, teacher)
     runs = {"nuScenes": amounts(TRAIN), "ten million": amounts(MANY) | {"distill": MANY}}
     rows = []
     for stage, rate in speed.items():
@@ -127,24 +124,23 @@ def lines(results):
     return [(stage, own[stage]) for stage in STAGES if stage in own]
 
 
-def assumptions(results, gpu_text):
+def assumptions(card, teacher):
     """Sentences."""
     scale = profile("scalr-nuscenes")["teacher"]["scale"]
     batch = profile("scalr-nuscenes")["distill"]["batch"]
-    operations, sustained = teacher_operations(scale) / 1e9, SUSTAINED / 1e12
-    speed = card_rates(gpu_text)
+    operations = teacher_operations(scale) / 1e9
     return [
         f"The run is that of the profile `scalr-nuscenes`: {TRAIN:,} training and {VALIDATION:,} validation key frames, its steps and "
         "batches, the 39 M student, fine-tuned once on all labels. Ten million frames are prepared and looked at by the teacher and by "
         f"the student once, which is then fine-tuned on nuScenes' {TRAIN:,}.",
-        f"A card trains at the rates of [gpu.md](gpu.md), from files: {speed['distillation']:.0f} frames/s in distillation and "
-        f"{speed['fine-tuning']:.0f} in fine-tuning. They were measured with batches of 16 and Muon; the profile has batches of {batch} "
-        "and AdamW. Validation is counted at the rate of training, which is too slow.",
+        f"A card trains at the rates of [gpu.md](gpu.md), from files: {card['cosine']:.0f} frames/s in distillation and "
+        f"{card['fine-tuning']:.0f} in fine-tuning. They were measured with batches of {BATCH} and Muon; the profile has batches of "
+        f"{batch} and AdamW. Validation is counted at the rate of training, which is too slow.",
         f"Each card comes with {CORES} cores as fast as one core here, as many as that machine had; its own were slower. Stage 1 is "
         "shared among them without loss, and disks keep up: **assumed**.",
         f"The teacher is a ViT-S/14 on images at {scale:g} of their size, {operations:,.0f} Gflop a frame, on a card that sustains "
-        f"{sustained:.0f} Tflop/s in half precision: **assumed, no teacher was timed on a card**. Where decoding JPEG on the cores takes "
-        "longer, that counts.",
+        f"{teacher / 1e12:.0f} Tflop/s: those of [gpu.md](gpu.md), measured on images at {TIMED:g} of their size, the network not "
+        "compiled. Where decoding JPEG on the cores takes longer, that counts.",
         f"Eight cards share a training at {SHARED:.0%} of eight times one card's rate: **assumed, never measured**. The other stages "
         "share frames.",
         "Disk, anonymous memory and the index's time are straight lines through what was measured, carried far beyond it for ten million "
@@ -154,8 +150,8 @@ def assumptions(results, gpu_text):
 
 def paper(results):
     """The section of docs/benchmarks.md."""
-    text = GPU.read_text()
-    found, runs = hours(results, text), ("nuScenes", "ten million")
+    rates_of_card = card_rates(kept("card")), sustained(kept("card-teachers"))
+    found, runs = hours(results, *rates_of_card), ("nuScenes", "ten million")
     rows = [
         [stage, number(rate) or "not measured", *(number(v) for run in runs for v in own[run])]
         for stage, rate, own in found
@@ -164,7 +160,7 @@ def paper(results):
     rows.append(["**all**", "", *("" if None in values else number(sum(values)) for values in sums)])
     head = ["stage", "frames/s a card", *(f"{run}, {n} card{'s' * (n > 1)}, h" for run in runs for n in CARDS)]
     needs = [[what, number(small), number(large), unit] for what, small, large, unit in sizes(results)]
-    said = "\n".join(f"- {sentence}" for sentence in assumptions(results, text))
+    said = "\n".join(f"- {sentence}" for sentence in assumptions(*rates_of_card))
     return f"""## A plan on paper
 
 Not run: what a run would take at the rates above.

@@ -1,7 +1,7 @@
 """`python benchmarks/table.py [MACHINE]`: docs/benchmarks.md and its pictures, from the results that `make bench` keeps of one machine.
 
 MACHINE: the end of the results' names; this machine's without one, or the only one there is. Every figure on the page is read from the
-results, from docs/gpu.md, or is a named constant of `plan.py`.
+results, from those of `card.py`, or is a named constant of `plan.py`.
 """
 
 import argparse

@@ -65,26 +65,32 @@ def test_without_results_the_page_says_so(tmp_path):
 
 def test_plan_by_hand(kept):
     plan = module("plan")
-    text = """
-| student | what | batches | frames/s | ms a step | GB of the card |
-| spunet, 39.1 M parameters | fine-tuning | from files | 30 and 20 (two runs) | 172 | 4.6 |
-| | fine-tuning | ready | 95 | 169 | 4.9 |
-| | distillation, cosine | from files | 10 | 235 | 6.3 |
-| unet | distillation, cosine | from files | 177 | 90 | 3.5 |
-"""
-    assert plan.card_rates(text) == {"fine-tuning": 20, "distillation": 10}
-    rows = {stage: (rate, own) for stage, rate, own in plan.hours(module("table").read("other", kept), text)}
+    row = {"student": "spunet, 39 M", "batch": 16}
+    rows = [row | {"what": "cosine", "frames/s": 10}, row | {"what": "fine-tuning", "frames/s": 20}]
+    others = [row | {"batch": 32, "what": "cosine", "frames/s": 9}, rows[0] | {"student": "unet", "frames/s": 8}]
+    card = plan.card_rates([others[0], *rows, others[1]])
+    assert (card["cosine"], card["fine-tuning"]) == (10, 20)
+    eager, compiled = ({"teacher": "ViT-S/14", "way": way, "images/s": 600} for way in ("as the pipeline does", "else"))
+    # At half their size images have 32 x 57 cells of 14 pixels: 2 x 22e6 operations each, and 4 x 384 x 12 with each.
+    teacher = plan.sustained([compiled, eager])
+    assert teacher == pytest.approx(600 * (44e6 * 1824 + 4 * 384 * 12 * 1824**2))
+    found = {stage: (rate, own) for stage, rate, own in plan.hours(module("table").read("other", kept), card, teacher)}
     # 16 cores make a frame in 100 ms each; they decode 54 Mpixel/s each, of which a frame has 8.64.
-    assert rows["prepare"][0] == 160 and rows["teacher"][0] == pytest.approx(100)
-    one, eight = rows["distill"][1]["ten million"]
+    assert found["prepare"][0] == 160 and found["teacher"][0] == pytest.approx(100)
+    one, eight = found["distill"][1]["ten million"]
     assert one == pytest.approx(1e7 / 10 / 3600) and eight == pytest.approx(one / 8 / plan.SHARED)
-    with pytest.raises(xkd.XkdError, match="no rate of distillation"):
-        plan.card_rates(text.replace("distillation", "other"))
+    with pytest.raises(xkd.XkdError, match="no card has a rate of cosine"):
+        plan.card_rates(rows[1:])
+    with pytest.raises(xkd.XkdError, match="no card has a rate of the teacher"):
+        plan.sustained([compiled])
 
 
-def test_plan_reads_the_card_s_own_page():
-    plan = module("plan")
-    assert set(plan.card_rates(plan.GPU.read_text())) == {"fine-tuning", "distillation"}
+def test_the_gpu_page_has_the_results_that_are_kept():
+    page = module("card_page")
+    text = page.PAGE.read_text()
+    assert page.written(text) == text and len(page.kept("card")) > len(page.kept("card-teachers")) > 0
+    with pytest.raises(xkd.XkdError, match="has 0 blocks for teachers"):
+        page.written(text.replace("<!-- teachers", "<!-- others"))
 
 
 def test_slope_by_hand():

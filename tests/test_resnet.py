@@ -117,6 +117,32 @@ def test_the_stage_opens_it_as_its_source(tmp_path):
     assert (teacher.dim, teacher.stride, training) == (16, 16, None)
 
 
+def test_a_compiled_one_sees_the_same(tmp_path, monkeypatch):
+    """By the part of torch's compiler that needs no other compiler: what is kept is the graph, and its kernels are torch's."""
+    torch.save(made(False, (1, 1, 1, 1)), tmp_path / "it.pth")
+    plain, compiles = opened(tmp_path / "it.pth"), torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiles(self, backend="eager"))
+    compiled = opened(tmp_path / "it.pth", compile=True)
+    for images in (torch.rand(2, 3, 64, 96), torch.rand(1, 3, 64, 64)):
+        torch.testing.assert_close(compiled(images), plain(images), rtol=0, atol=1e-6)
+    assert compiled.network._compiled_call_impl is not None and compiled.fingerprint == plain.fingerprint
+
+
+def test_one_that_cannot_be_compiled_is_said(tmp_path, monkeypatch):
+    torch.save(made(False, (1, 1, 1, 1)), tmp_path / "it.pth")
+    compiles = torch.nn.Module.compile
+
+    def none(graph, inputs):
+        raise ValueError("No compiler.\nLooked everywhere.")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiles(self, backend=none))
+    teacher = opened(tmp_path / "it.pth", compile=True)
+    with pytest.raises(
+        XkdError, match=r"it.pth: compile is true, and it cannot be compiled here \(.*No compiler.\)\.$"
+    ):
+        teacher(torch.rand(1, 3, 64, 64))
+
+
 def under(prefix, weights):
     return {f"{prefix}{key}": value for key, value in weights.items()}
 

@@ -84,9 +84,12 @@ class Pretrained(Teacher):
     that rest, and `stride` counts the square's pixels.
     """
 
-    def __init__(self, name, network, layer=None, scale=None, mean=MEAN, std=STD, size=None, mode="bilinear"):
+    def __init__(
+        self, name, network, layer=None, scale=None, compile=False, mean=MEAN, std=STD, size=None, mode="bilinear"
+    ):
         """`layer`: which of its hidden states (0 = embedding, -1 = last); None: the final output. `scale`: times an image's own size,
-        instead of the preprocessor's; 1.0 keeps it, and more has a 14-pixel patch show less than a whole car.
+        instead of the preprocessor's; 1.0 keeps it, and more has a 14-pixel patch show less than a whole car. `compile`: by torch's
+        compiler, half a minute for each size of images, which pays where there are tens of thousands (docs/gpu.md says what).
 
         `mean`, `std`: of the three channels of an image of 0..1; `size`: see `resized`, None: an image's own; `mode`: bilinear or bicubic.
         """
@@ -118,6 +121,8 @@ class Pretrained(Teacher):
         window = getattr(kind, "window_size", None)
         self.least = 32 * window if isinstance(window, int) and not self.square else 1
         self._probe()
+        if compile:
+            self.network.compile()
 
     @torch.no_grad()
     def _probe(self):
@@ -155,7 +160,13 @@ class Pretrained(Teacher):
         if before:
             images = F.pad(images, (before, -before % self.multiple) * 2, mode="replicate")
         first, (h, w) = (before + self.shift) // self.stride, (side // self.stride for side in size)
-        return self._map(images)[..., first : first + h, first : first + w]
+        try:
+            return self._map(images)[..., first : first + h, first : first + w]
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
+            raise XkdError(f"{self.name}: compile is true, and it cannot be compiled here ({reason}).") from None
 
     def _map(self, images):
         """Normalised images -> the chosen hidden state as (B, C, h, w)."""

@@ -25,17 +25,17 @@ NAMES = [
 """Parts of the names of transformers' ResNetModel, and what they are called in torchvision's."""
 
 
-def opened(path, prefix=None, layer=None, scale=None):
+def opened(path, prefix=None, layer=None, scale=None, compile=False):
     """The network in the file `path` (a `torch.save` or `.safetensors` of a state dict), whose depths and widths its keys tell.
 
-    prefix: of its keys, up to `conv1.weight`; None: looked for. layer, scale: see `xkd.teachers.base.Pretrained`; images keep their size
-    and are normalised with ImageNet's statistics, as these networks are trained. Errors: a file that cannot be read as weights alone, one
-    without such a network or with several, keys that are missing or are not a ResNet's, shapes of another kind (wide, grouped, another
-    stem).
+    prefix: of its keys, up to `conv1.weight`; None: looked for. layer, scale, compile: see `xkd.teachers.base.Pretrained`; images keep
+    their size and are normalised with ImageNet's statistics, as these networks are trained. Errors: a file that cannot be read as weights
+    alone, one without such a network or with several, keys that are missing or are not a ResNet's, shapes of another kind (wide, grouped,
+    another stem).
     """
     path = xkd.ROOT / path
     weights = network_of(read(path), prefix, path)
-    teacher = Pretrained(str(path), build(weights, path), layer, scale)
+    teacher = Pretrained(str(path), build(weights, path), layer, scale, compile)
     teacher.assumes = "weights alone do not say how images are prepared"
     return teacher
 

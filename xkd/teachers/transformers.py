@@ -17,11 +17,11 @@ FILTERS = {2: "bilinear", 3: "bicubic"}
 """PIL's numbers for the filters that images are resized with."""
 
 
-def opened(model, revision=None, layer=None, scale=None):
+def opened(model, revision=None, layer=None, scale=None, compile=False):
     """The network in the folder `model` that `save_pretrained` wrote, or of the hub id `model` at the commit `revision`.
 
-    layer, scale: see `xkd.teachers.base.Pretrained`. Errors: neither; a network that takes no images, or not these alone; weights that are
-    missing or of other shapes; a preprocessor that asks for what is not done here.
+    layer, scale, compile: see `xkd.teachers.base.Pretrained`. Errors: neither; a network that takes no images, or not these alone; weights
+    that are missing or of other shapes; a preprocessor that asks for what is not done here.
     """
     folder = xkd.ROOT / model
     local = folder.is_dir()
@@ -37,7 +37,7 @@ def opened(model, revision=None, layer=None, scale=None):
     network, facts = weights(source, given), preprocessor(source, given)
     how = preprocessing(facts or {"image_mean": MEAN, "image_std": STD}, source)
     try:
-        teacher = Pretrained(source, network, layer, scale, **how)
+        teacher = Pretrained(source, network, layer, scale, compile, **how)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise XkdError(

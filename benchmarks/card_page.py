@@ -1,0 +1,54 @@
+"""`python benchmarks/card_page.py`: the tables of docs/gpu.md, from what `card.py` kept in benchmarks/results."""
+
+import re
+import sys
+
+from markdown import number, table
+from timing import OUT
+
+import xkd
+from xkd.files import atomic, read_json
+
+PAGE = xkd.ROOT / "docs" / "gpu.md"
+
+
+def kept(name, folder=None):
+    """The rows of all results called `name`, of whichever machine."""
+    paths = sorted((folder or OUT).glob(f"{name}-*.json"))
+    return [row for path in paths if re.match(rf"{name}-(?!teachers)", path.name) for row in read_json(path)["rows"]]
+
+
+def trainings(rows):
+    head = ["card", "student", "batch", "what", "frames/s", "ms a step", "ms to make a batch", "GB of the card"]
+    lines = []
+    for row in rows:
+        student = f"{row['student'].split(',')[0]}, {row['parameters, M']:g} M"
+        what = row["what"] if "," in row["what"] or row["what"] == "deterministic" else f"{row['what']}, from files"
+        figures = [number(row[key]) for key in ("frames/s", "ms a step", "ms to make a batch", "GB of the card")]
+        lines.append([row["card"], student, row["batch"], what, *figures])
+    return table(head, lines)
+
+
+def teachers(rows):
+    lines = [[row["teacher"], row["way"], number(row["images/s"]), number(row["s, first"])] for row in rows]
+    return table(["network", "how", "images/s", "s until the first"], lines)
+
+
+def written(text):
+    """The page with its tables anew."""
+    for name, made in (("trainings", trainings(kept("card"))), ("teachers", teachers(kept("card-teachers")))):
+        block = re.compile(rf"(<!-- {name}: [^>]* -->\n).*?(<!-- end of {name} -->)", re.S)
+        text, count = block.subn(lambda found, made=made: found[1] + made + found[2], text)
+        if count != 1:
+            raise xkd.XkdError(f"{PAGE.name}: has {count} blocks for {name}, and it needs one.")
+    return text
+
+
+def main():
+    made = written(PAGE.read_text())
+    with atomic(PAGE) as temporary:
+        temporary.write_text(made)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
