@@ -1,12 +1,13 @@
 """Files are whole or not there: full disks, killed processes, folders that take another's place."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from xkd import XkdError
-from xkd.files import Rows, atomic, digest, read_json, write_json
+from xkd.files import Rows, atomic, digest, overwritten, read_bytes, read_json, write_json
 
 
 def test_full_disk_leaves_the_old_file(tmp_path, full_disk):
@@ -115,3 +116,21 @@ def test_files_that_grow_end_as_numpy_would_have_left_them(tmp_path):
     with pytest.raises(XkdError, match=r"grown.npy: rows of float64"), Rows(tmp_path) as rows:
         rows.append("grown.npy", parts[1])
         rows.append("grown.npy", parts[1].astype(float))
+
+
+def test_overwritten_memory_holds_what_the_file_does(tmp_path):
+    kept = []
+    for size in (5, 0, 100_000, 7):
+        file = tmp_path / f"{size}.bin"
+        file.write_bytes(bytes(range(256)) * (size // 256) + bytes(range(size % 256)))
+        found = read_bytes(file, read=overwritten)
+        assert bytes(found) == read_bytes(file) and found.readonly
+        kept.append(found)
+    assert kept[2][:7] == kept[3], "the memory of the file before, which is what spares the time"
+    with ThreadPoolExecutor(1) as other:
+        other.submit(overwritten, tmp_path / "100000.bin").result()
+    assert bytes(kept[3]) == bytes(range(7)), "another thread has memory of its own"
+    with pytest.raises(XkdError, match="none.bin: no such scan"):
+        read_bytes(tmp_path / "none.bin", "scan", overwritten)
+    with pytest.raises(XkdError, match=r"cannot be read \(Is a directory\)"):
+        read_bytes(tmp_path, read=overwritten)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,16 +121,32 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_bytes(path, what="file"):
-    """The bytes of a file that has to be there."""
+def read_bytes(path, what="file", read=Path.read_bytes):
+    """The bytes of a file that has to be there. read: `overwritten` where they are looked at and not kept."""
     try:
-        return Path(path).read_bytes()
+        return read(Path(path))
     except FileNotFoundError:
         raise XkdError(f"{path}: no such {what}.") from None
     except OSError as error:
         raise XkdError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:  # what a damaged table says is no file's name
         raise XkdError(f"{str(path)!r}: cannot be read ({error}).") from None
+
+
+def overwritten(path):
+    """The bytes of a file in memory that the next call of this thread fills anew: to be given new memory takes longer than to read."""
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if len(getattr(SCRATCH, "bytes", b"")) < size:
+            SCRATCH.bytes = bytearray(size + size // 4)
+        place, there = memoryview(SCRATCH.bytes)[:size], 0
+        while there < size and (more := file.readinto(place[there:])):
+            there += more
+    return place[:there].toreadonly()
+
+
+SCRATCH = threading.local()
+"""Memory of each thread for `overwritten`."""
 
 
 def read_text(path):

@@ -5,6 +5,7 @@ Camera axes: x right, y down, z forward. Models: pinhole (Hartley & Zisserman 6.
 """
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,25 +69,39 @@ def pair(frame, cameras=None, occlusion=True, **occluder):
     if unknown:
         raise XkdError(f"Occlusion has no setting {min(unknown)!r}; its settings are {', '.join(OCCLUSION)}.")
     settings = OCCLUSION | occluder  # the order stays OCCLUSION's, which is the kernel's
-    points = np.ascontiguousarray(frame.points)
+    columns = _columns(frame.points)
     names = [camera.name for camera in frame.cameras]
     parts = []
     for position in range(len(names)) if cameras is None else sorted({_position(c, names, frame) for c in cameras}):
         camera = frame.cameras[position]
-        index, pixel, depth = in_view(points, camera)
+        index, pixel, depth = _in_view(*columns, *kernel_arguments(camera))
         if occlusion and len(index):
             seen = _unhidden(pixel, depth, *camera.size, *settings.values())
             index, pixel, depth = index[seen], pixel[seen], depth[seen]
         parts.append((index, np.full(len(index), position, np.int16), pixel, depth))
     if not sum(len(part[0]) for part in parts):
-        raise XkdError(f"Frame {frame.id}: none of its {len(points)} points falls into any of its images.")
+        raise XkdError(f"Frame {frame.id}: none of its {len(frame.points)} points falls into any of its images.")
     return Pairs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def in_view(points, camera):
     """What of (N, 3) points lies in one image, hidden or not: (P,) int32 index, (P, 2) int16 nearest pixel (row, col), (P,) float32
     depth in metres."""
-    return _in_view(np.ascontiguousarray(points), *kernel_arguments(camera))
+    return _in_view(*_columns(points), *kernel_arguments(camera))
+
+
+def _columns(points):
+    """(N, 3) -> three (N,), each in one piece, in memory that the next call of this thread fills anew: new memory would cost more."""
+    points = np.asarray(points)
+    own = getattr(SCRATCH, "columns", np.empty((3, 0)))
+    if own.shape[1] < len(points) or own.dtype != points.dtype:
+        own = SCRATCH.columns = np.empty((3, len(points) + len(points) // 4), points.dtype)
+    np.copyto(own[:, : len(points)], points.T)
+    return own[:, : len(points)]
+
+
+SCRATCH = threading.local()
+"""Memory of each thread for `_columns`."""
 
 
 def _position(camera, names, frame):

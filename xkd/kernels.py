@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 
 MIN_DEPTH = 0.1
+BLOCK = 1024
+"""Points that are looked at together, so that what is made of them stays in the nearest cache."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -52,32 +54,80 @@ def _project(points, T, K, model, d, limit, height, width, pixels, depth, in_vie
 
 
 @njit(cache=True, nogil=True)
-def _in_view(points, T, K, model, d, limit, height, width):
-    """The points in view: (P,) int32 index, (P, 2) int16 nearest pixel, (P,) float32 depth."""
-    # Locals: the compiler cannot know that the outputs are not the matrix, and would load it anew for every point.
-    t00, t01, t02, t03 = T[0]
-    t10, t11, t12, t13 = T[1]
-    t20, t21, t22, t23 = T[2]
+def _in_view(x, y, z, T, K, model, d, limit, height, width):
+    """The points in view, of which x, y, z are (N,): (P,) int32 index, (P, 2) int16 nearest pixel, (P,) float32 depth."""
     # A pinhole's view is a pyramid: most points can be told off without a division.
     wide = high = math.inf
     if model == 0:
         high = max(abs(K[1, 2] + 1), abs(height - K[1, 2])) / K[1, 1]
         wide = (max(abs(K[0, 2] + 1), abs(width - K[0, 2])) + abs(K[0, 1]) * high) / K[0, 0]
-    index, depth = np.empty(len(points), np.int32), np.empty(len(points), np.float32)
-    pixel = np.empty((len(points), 2), np.int16)
+    room = max(BLOCK, len(x) // 4)
+    index, depth, pixel = np.empty(room, np.int32), np.empty(room, np.float32), np.empty((room, 2), np.int16)
+    row, col, far = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    ahead, chosen = np.empty(BLOCK, np.bool_), np.empty(BLOCK, np.int32)
     count = 0
-    for i in range(len(points)):
-        x, y, z = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
-        far = t20 * x + t21 * y + t22 * z + t23
-        across = t00 * x + t01 * y + t02 * z + t03
-        down = t10 * x + t11 * y + t12 * z + t13
-        if far > MIN_DEPTH and abs(across) < wide * far and abs(down) < high * far:
-            row, col, valid = _pixel(across, down, far, K, model, d, limit)
-            if valid and -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5:
-                index[count], depth[count] = i, far
-                pixel[count, 0], pixel[count, 1] = math.floor(row + 0.5), math.floor(col + 0.5)
+    for start in range(0, len(x), BLOCK):
+        xs, ys, zs = x[start : start + BLOCK], y[start : start + BLOCK], z[start : start + BLOCK]
+        most = _ahead(xs, ys, zs, T, wide, high, ahead, chosen)
+        if model == 0:
+            _pinhole(xs, ys, zs, chosen[:most], T, K, row, col, far)
+        else:
+            for k in range(most):
+                across, down, far[k] = _turned(xs[chosen[k]], ys[chosen[k]], zs[chosen[k]], T)
+                row[k], col[k], valid = _pixel(across, down, far[k], K, model, d, limit)
+                if not valid:
+                    row[k] = math.nan
+        if count + most > len(index):
+            index, depth, pixel = _longer(index), _longer(depth), _longer(pixel)
+        for k in range(most):
+            if -0.5 <= row[k] < height - 0.5 and -0.5 <= col[k] < width - 0.5:
+                index[count], depth[count] = start + chosen[k], far[k]
+                pixel[count, 0], pixel[count, 1] = math.floor(row[k] + 0.5), math.floor(col[k] + 0.5)
                 count += 1
     return index[:count].copy(), pixel[:count].copy(), depth[:count].copy()
+
+
+# The loops of these are so plain that the compiler makes eight points of them at once.
+
+
+@njit(cache=True, nogil=True)
+def _turned(x, y, z, T):
+    """A point by a rigid transform: across, down, depth."""
+    x, y, z = np.float64(x), np.float64(y), np.float64(z)
+    across = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+    down = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+    return across, down, T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+
+
+@njit(cache=True, nogil=True)
+def _longer(array):
+    """The array with as much room again behind it."""
+    return np.concatenate((array, np.empty_like(array)))
+
+
+@njit(cache=True, nogil=True)
+def _ahead(x, y, z, T, wide, high, ahead, chosen):
+    """Fills `chosen` with the points that lie before a camera and in the pyramid of so many metres to a side and up a metre of depth, with
+    the help of `ahead`; returns how many these are."""
+    for i in range(len(x)):
+        across, down, far = _turned(x[i], y[i], z[i], T)
+        ahead[i] = (far > MIN_DEPTH) & (abs(across) < wide * far) & (abs(down) < high * far)
+    count = 0
+    for i in range(len(x)):
+        if ahead[i]:
+            chosen[count] = i
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _pinhole(x, y, z, chosen, T, K, row, col, far):
+    """Fills row, col and depth of the chosen points."""
+    for k in range(len(chosen)):
+        i = chosen[k]
+        across, down, depth = _turned(x[i], y[i], z[i], T)
+        a, b = across / depth, down / depth
+        row[k], col[k], far[k] = K[1, 1] * b + K[1, 2], K[0, 0] * a + K[0, 1] * b + K[0, 2], depth
 
 
 @njit(cache=True, nogil=True)

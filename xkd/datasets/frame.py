@@ -160,12 +160,13 @@ def numbers(text):
     return {number for end in ends for number in range(end[0], end[-1] + 1)}
 
 
-def read_points(path, columns, brightest):
-    """(N, columns) float32 of a headerless scan file: x, y, z in metres, intensity in 0..brightest, what else there is.
+def read_points(path, columns, brightest, read=Path.read_bytes):
+    """(N, columns) float32 of a headerless scan file: x, y, z in metres, intensity in 0..brightest, what else there is. read: see
+    `xkd.files.read_bytes`.
 
     Errors: missing, cut off, empty, NaN or infinite, a coordinate beyond `FARTHEST`, an intensity of another layout.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, read=read)
     if len(data) % (4 * columns) or not data:
         raise XkdError(
             f"{path}: {len(data)} bytes are not a whole number of points of {columns} float32 (or none at all)."

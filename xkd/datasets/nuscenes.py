@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 from xkd.arrays import read_npz
 from xkd.calibration import camera_matrix
 from xkd.columns import kept
 from xkd.datasets.frame import Camera, Dataset, Frame, read_points, refuse, same_length, training_ids
 from xkd.errors import XkdError
-from xkd.files import digest, read_bytes
+from xkd.files import digest, overwritten, read_bytes
 from xkd.geometry import numeric, rigid
 
 VERSIONS = {
@@ -51,6 +52,7 @@ class NuScenes(Dataset):
         splits = self._split_of_numbers()
         self._splits = {name: splits.get(scene_number(name)) for name in dict.fromkeys(self.scenes)}
         self._training = self._training_ids()
+        self._mounts, self._matrices = {}, {}
 
     def _index(self):
         """The columns of `xkd.nuscenes_index`, which are kept from one opening to the next where the tables are large."""
@@ -107,8 +109,24 @@ class NuScenes(Dataset):
         return self._pose("ego_pose", self._rows["pose"], row, "ego_")
 
     def _mount(self, row):
-        """T_rig_sensor of a scan or image, in the sensor's axes on disk."""
-        return self._pose("calibrated_sensor", self._rows["calibration"], self._rows["mount"][row], "")
+        """T_rig_sensor of a scan or image, in the sensor's axes on disk; made once for all that one mounting took."""
+        mount = int(self._rows["mount"][row])
+        if mount not in self._mounts:
+            self._mounts[mount] = self._pose("calibrated_sensor", self._rows["calibration"], mount, "")
+        return self._mounts[mount].copy()
+
+    def _intrinsic(self, mount):
+        """K (3, 3) of a mounting. Errors: what is no camera's matrix."""
+        if mount not in self._matrices:
+            where, given = (
+                f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}",
+                self._rows["K"][mount],
+            )
+            K = numeric(given)
+            if K.shape != (3, 3) or not np.isfinite(K).all():
+                raise XkdError(f"{where}: {given} is no camera_intrinsic of 3 x 3 finite numbers.")
+            self._matrices[mount] = camera_matrix(f"{where}: camera_intrinsic", K)
+        return self._matrices[mount].copy()
 
     def _pose(self, name, tokens, place, before):
         """(4, 4) of a table's row. Errors: no quaternion, no three finite numbers."""
@@ -123,9 +141,9 @@ class NuScenes(Dataset):
     @staticmethod
     def scan_file(path):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
-        raw = read_points(path, 5, 255)
-        points = np.stack([raw[:, 1], -raw[:, 0], raw[:, 2]], axis=1)
-        return points, {"intensity": raw[:, 3] / np.float32(255), "ring": rings(path, raw[:, 4])}
+        raw = read_points(path, 5, 255, overwritten)
+        points, intensity, ring, sound = _turned(raw)
+        return points, {"intensity": intensity, "ring": ring if sound else rings(path, raw[:, 4])}
 
     def read_labels(self, i):
         labels, panoptic = (self._rows[task][i] or None for task in ("lidarseg", "panoptic"))
@@ -149,13 +167,7 @@ class NuScenes(Dataset):
         return [self._camera(row, T_world_lidar) for row in range(scan + 1, end)]
 
     def _camera(self, row, T_world_lidar):
-        mount = self._rows["mount"][row]
-        intrinsic, height, width = self._rows["K"][mount], self._rows["height"][row], self._rows["width"][row]
-        K = numeric(intrinsic)
-        where = f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}"
-        if K.shape != (3, 3) or not np.isfinite(K).all():
-            raise XkdError(f"{where}: {intrinsic} is no camera_intrinsic of 3 x 3 finite numbers.")
-        camera_matrix(f"{where}: camera_intrinsic", K)
+        mount, height, width = int(self._rows["mount"][row]), self._rows["height"][row], self._rows["width"][row]
         size = numeric([height, width])
         if size.shape != (2,) or not ((size > 0) & (size < LARGEST) & (size % 1 == 0)).all():
             raise XkdError(
@@ -164,7 +176,7 @@ class NuScenes(Dataset):
             )
         return Camera(
             name=self._rows["channel"][mount], path=self.root / self._rows["filename"][row], size=(int(height), int(width)),
-            K=K.copy(), T_rig_cam=self._mount(row), T_world_rig=self._ego(row), T_world_lidar=T_world_lidar,
+            K=self._intrinsic(mount), T_rig_cam=self._mount(row), T_world_rig=self._ego(row), T_world_lidar=T_world_lidar,
             timestamp=int(self._rows["timestamp"][row]),
         )  # fmt: skip
 
@@ -175,6 +187,20 @@ Reader = NuScenes
 def scene_number(name):
     """ "scene-0061" -> 61; 0 where there is none."""
     return int(re.sub(r"\D", "", name)[:18] or 0)
+
+
+@njit(cache=True, nogil=True)
+def _turned(raw):
+    """(N, 5) as on disk -> points (N, 3) in the contract's axes, intensity (N,) 0..1, ring (N,) uint8, and whether every ring is one."""
+    points, intensity = np.empty((len(raw), 3), np.float32), np.empty(len(raw), np.float32)
+    ring, sound = np.empty(len(raw), np.uint8), True
+    for i in range(len(raw)):
+        points[i, 0], points[i, 1], points[i, 2] = raw[i, 1], -raw[i, 0], raw[i, 2]
+        intensity[i] = raw[i, 3] / np.float32(255)
+        beam = raw[i, 4]
+        sound &= (beam >= 0) & (beam < 256)
+        ring[i] = np.uint8(np.int32(beam)) if sound else 0
+    return points, intensity, ring, sound
 
 
 def rings(path, values):
