@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-BLOCK = 1024
-"""Rows of a block: 1024 x 16384 similarities in float32 are 64 MiB."""
+BLOCK, ROWS = 1024, 128
+"""Rows of a block, 1024 x 16384 similarities in float32 being 64 MiB; of InfoNCE's on a CPU, whose cache a block is to stay in."""
 
 
 def info_nce(queries, keys, temperature, tolerance=None, weight=None):
@@ -34,26 +34,26 @@ class _InfoNCE(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, queries, keys, temperature, alike, share):
-        total, both = queries.new_zeros(()), ctx.needs_input_grad[1]
+        total, both, rows = queries.new_zeros(()), ctx.needs_input_grad[1], BLOCK if queries.is_cuda else ROWS
         slope = [torch.empty_like(queries), torch.zeros_like(keys) if both else None]
-        for first in range(0, len(queries), BLOCK):
-            own = queries[first : first + BLOCK]
-            logits, place = own @ keys.T / temperature, torch.arange(len(own), device=own.device)
+        for first in range(0, len(queries), rows):
+            own, partners, weights = (part[first : first + rows] for part in (queries, keys, share / temperature))
+            logits, place = (own / temperature) @ keys.T, torch.arange(len(own), device=own.device)
             if alike is not None:
-                tolerated = 1 - (alike[first : first + len(own)] @ alike.T).clamp(0, 1)
+                tolerated = 1 - (alike[first : first + rows] @ alike.T).clamp(0, 1)
                 tolerated[place, place + first] = 1
                 logits *= tolerated
-            norm = logits.logsumexp(1)
-            weights = share[first : first + len(own)]
-            total += (weights * (norm - logits[place, place + first])).sum()
-            by_logit = logits.sub_(norm[:, None]).exp_()
-            by_logit[place, place + first] -= 1
-            by_logit *= weights[:, None] / temperature
+            true, most = logits[place, place + first], logits.amax(1, keepdim=True)
+            mass = logits.sub_(most).exp_().sum(1)  # the logits are their exponentials from here on
+            total += (weights * (mass.log() + most[:, 0] - true)).sum() * temperature
+            # By each logit: weight * (exponential / mass - 1 at the partner's place); what is the same in a row is left to the products.
             if alike is not None:
-                by_logit *= tolerated
-            slope[0][first : first + len(own)] = by_logit @ keys
+                logits *= tolerated
+            pulled, scale = weights[:, None], (weights / mass)[:, None]
+            slope[0][first : first + rows] = (logits @ keys) * scale - pulled * partners
             if both:
-                slope[1].addmm_(by_logit.T, own)
+                slope[1].addmm_(logits.T, own * scale)
+                slope[1][first : first + rows] -= pulled * own
         ctx.save_for_backward(*slope)
         return total
 

@@ -62,13 +62,32 @@ def pool(features, segments):
 
 @njit(cache=True, nogil=True)
 def _add(features, segments, sums):
-    """(C, P) features and (P,) ids: adds to (n, C) sums, channel by channel, as a map lies in memory."""
-    for c in range(features.shape[0]):
-        own = np.zeros(len(sums))
-        for p in range(features.shape[1]):
-            own[segments[p]] += features[c, p]
-        for s in range(len(sums)):
-            sums[s, c] += own[s]
+    """(C, P) features and (P,) ids: adds to (n, C) sums. Eight channels at a time, whose sums do not wait for each other, along each run of
+    pixels of one id."""
+    starts = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(np.diff(segments)) + 1, np.full(1, len(segments))))
+    own = np.empty((len(sums), 8))
+    for first in range(0, features.shape[0], 8):
+        own[:] = 0
+        if features.shape[0] - first < 8:
+            for c in range(first, features.shape[0]):
+                for p in range(len(segments)):
+                    own[segments[p], c - first] += features[c, p]
+        else:
+            for r in range(len(starts) - 1):
+                s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+                for p in range(starts[r], starts[r + 1]):
+                    s0 += features[first, p]
+                    s1 += features[first + 1, p]
+                    s2 += features[first + 2, p]
+                    s3 += features[first + 3, p]
+                    s4 += features[first + 4, p]
+                    s5 += features[first + 5, p]
+                    s6 += features[first + 6, p]
+                    s7 += features[first + 7, p]
+                own[segments[starts[r]]] += np.array((s0, s1, s2, s3, s4, s5, s6, s7))
+        for c in range(first, min(first + 8, features.shape[0])):
+            for s in range(len(sums)):
+                sums[s, c] += own[s, c - first]
 
 
 def _taps(pixel, size, cells):

@@ -46,6 +46,9 @@ BITS = 21
 REACH = 1 << BITS - 1
 """A cell's place along an axis is a number of so many bits, so that all three are one number; and how far it reaches to either side."""
 MASK = 32
+"""Cells of a kernel that spconv has fused ones for, at most."""
+BLOCK = 512
+"""Points that are looked at together."""
 
 
 def choose_algorithm(network, cuda):
@@ -97,30 +100,39 @@ class Voxels:
         return Voxels(**moved, shape=self.shape, scans=self.scans)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _place(points, intensity, size, keys, inputs):
-    """Fills keys (N,), a number for the cell of each point, and inputs (N, 6)."""
-    for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        a, b, c = x / size, y / size, z / size
-        cx, cy, cz = np.floor(a), np.floor(b), np.floor(c)
-        inputs[i, 0] = intensity[i]
-        inputs[i, 1] = z * HEIGHT
-        inputs[i, 2] = np.sqrt(x * x + y * y) * RANGE
-        inputs[i, 3] = a - cx - 0.5
-        inputs[i, 4] = b - cy - 0.5
-        inputs[i, 5] = c - cz - 0.5
-        keys[i] = (np.int64(cx) + REACH) | ((np.int64(cy) + REACH) << BITS) | ((np.int64(cz) + REACH) << 2 * BITS)
+    """Fills keys (N,), a number for the cell of each point, and inputs (N, 6). By blocks, so that the loop with the arithmetic, of numbers
+    that lie in a row, is made eight points at a time."""
+    x, y, z = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    flat, off_x, off_y, off_z = np.empty_like(x), np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    key = np.empty(BLOCK, np.int64)
+    for first in range(0, len(points), BLOCK):
+        count = min(BLOCK, len(points) - first)
+        for i in range(count):
+            x[i], y[i], z[i] = points[first + i, 0], points[first + i, 1], points[first + i, 2]
+        for i in range(count):
+            a, b, c = x[i] / size, y[i] / size, z[i] / size
+            cx, cy, cz = np.floor(a), np.floor(b), np.floor(c)
+            flat[i] = np.sqrt(x[i] * x[i] + y[i] * y[i]) * RANGE
+            off_x[i], off_y[i], off_z[i] = a - cx - 0.5, b - cy - 0.5, c - cz - 0.5
+            key[i] = (np.int64(cx) + REACH) | ((np.int64(cy) + REACH) << BITS) | ((np.int64(cz) + REACH) << 2 * BITS)
+        for i in range(count):
+            row = first + i
+            keys[row] = key[i]
+            inputs[row, 0], inputs[row, 1], inputs[row, 2] = intensity[row], z[i] * HEIGHT, flat[i]
+            inputs[row, 3], inputs[row, 4], inputs[row, 5] = off_x[i], off_y[i], off_z[i]
 
 
 @njit(cache=True, nogil=True)
-def _group(inverse, table, found):
-    """Puts the number of each key's cell, 0.. in the order of their first points, in the place of the key; found: the keys of the cells.
-    -> how many there are. Apart from `_place`, so that what it jumps about in is small enough for the caches."""
+def _group(inverse, table, shift, found):
+    """Puts the number of each key's cell, 0.. in the order of their first points, in the place of the key; shift: leaves of 64 bits as many
+    as number the table's places; found: the keys of the cells. -> how many cells there are. Apart from `_place`, so that what it jumps
+    about in is small enough for the caches."""
     last, used = len(table) - 1, 0
     for i in range(len(inverse)):
         key = inverse[i]
-        slot = (key * -7046029254386353131 >> 20) & last
+        slot = (key * -7046029254386353131 >> shift) & last  # the highest bits of a product hang on all of the key
         cell = table[slot]
         while cell >= 0 and found[cell] != key:
             slot = (slot + 1) & last
@@ -148,7 +160,8 @@ def assign(points, intensity, size):
     n = len(points)
     inverse, inputs, found = np.empty(n, np.int64), np.empty((n, 6), np.float32), np.empty(n, np.int64)
     _place(points, intensity, size, inverse, inputs)
-    used = _group(inverse, np.full(2 << max(3, n - 1).bit_length(), -1, np.int32), found)
+    bits = max(3, n - 1).bit_length() + 1
+    used = _group(inverse, np.full(1 << bits, -1, np.int32), 64 - bits, found)
     return _cells(found[:used]), inverse, inputs
 
 
