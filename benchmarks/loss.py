@@ -45,13 +45,20 @@ def our_loss(points, maps, superpixels, pairs, temperature):
 
 
 def one_loss(way):
-    """Runs one form of the loss, forward and backward, and prints its value and the process' peak of memory, inputs included, in GiB."""
+    """Runs one form of the loss, forward and backward, and prints its value and the process' peak of memory, in GiB: inputs included,
+    and how far it is above what the process held when these were made."""
     given = loss_input()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: what making the inputs took does not count
+    before = held("VmRSS")
     loss = {"xkd": our_loss, "one-hot": peers.one_hot_loss}[way](*given, 0.07)
     loss.backward()
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(loss.item(), int(peak.split()[1]) / 2**20)
+    print(loss.item(), held("VmHWM"), held("VmHWM") - before)
+
+
+def held(name):
+    """A line of what the system says of this process' memory, in GiB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 2**20
 
 
 def loss():
@@ -74,11 +81,11 @@ def loss():
         said = subprocess.run([sys.executable, __file__, way], capture_output=True, text=True, check=True).stdout
         values[way] = [float(part) for part in said.split()]
     assert abs(values["xkd"][0] - values["one-hot"][0]) < 1e-3, values
-    for way, (_, memory) in values.items():
-        print(f"{'peak of its memory':<44} {way:<36} {memory:9.2f} GiB")
-        share = memory / values["one-hot"][1]
-        row = {"what": "superpixel loss, peak of memory", "way": way, "GiB": round(memory, 3), "ratio": round(share, 3)}
-        rows.append(row)
+    for what, place in (("superpixel loss, peak of memory", 1), ("superpixel loss, memory beside its inputs", 2)):
+        for way, found in values.items():
+            print(f"{what:<44} {way:<36} {found[place]:9.2f} GiB")
+            share = found[place] / values["one-hot"][place]
+            rows.append({"what": what, "way": way, "GiB": round(found[place], 3), "ratio": round(share, 3)})
     return rows
 
 

@@ -105,8 +105,12 @@ def targets(results):
                 )
             )
     for row in hot:
-        if row["what"] == "superpixel loss, peak of memory" and row["way"] == "xkd":
-            found.append(target("superpixel loss, memory", row["ratio"], HALF, "of SLidR's form", False))
+        for what, name in (
+            ("peak of memory", "memory, inputs included"),
+            ("memory beside its inputs", "memory beside inputs"),
+        ):
+            if (row["what"], row["way"]) == (f"superpixel loss, {what}", "xkd"):
+                found.append(target(f"superpixel loss, {name}", row["ratio"], HALF, "of SLidR's form", False))
         if (
             row["what"].startswith("load and pair")
             and row["way"].startswith("decoding")

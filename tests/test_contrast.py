@@ -75,12 +75,13 @@ def test_blocks_give_what_the_whole_gives(drawn, monkeypatch, name):
     found = []
     for block in (100, 3):
         monkeypatch.setattr(contrast, "BLOCK", block)
-        points = q.clone().requires_grad_()
-        loss = objectives(alike)[name](points, k)
+        monkeypatch.setattr(contrast, "ROWS", block)
+        points, keys = q.clone().requires_grad_(), k.clone().requires_grad_()
+        loss = objectives(alike)[name](points, keys)
         loss.backward()
-        found.append((loss.detach(), points.grad))
+        found.append((loss.detach(), points.grad, keys.grad))
     torch.testing.assert_close(found[0], found[1])
-    assert found[0][1].abs().max() > 0
+    assert found[0][1].abs().max() > 0 and found[0][2].abs().max() > 0
 
 
 @pytest.mark.parametrize("name", ["info_nce", "tolerant", "relational"])

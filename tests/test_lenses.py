@@ -1,10 +1,12 @@
 """Every coefficient of every lens: on paper where a point may be seen at all, and against OpenCV at wide angles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_geometry import AXES, camera
 
-from xkd.geometry import in_view, project, transform
+from xkd.geometry import four, in_view, project, quaternion_matrix, transform
 
 WIDE = {"size": (400, 400), "K": ((100, 0, 200), (0, 100, 200), (0, 0, 1))}
 LENSES = {
@@ -37,6 +39,23 @@ def test_skew_moves_a_column_by_its_row_and_the_corner_stays_in_the_image():
     np.testing.assert_allclose(pixels, [[1, 159]], atol=1e-9)
     index, pixel, depth = in_view(points, lens)
     assert seen.all() and index.tolist() == [0] and pixel.tolist() == [[1, 159]] and depth.tolist() == [10]
+
+
+@pytest.mark.parametrize(("model", "distortion"), [("pinhole", ()), *(lens[:2] for lens in LENSES.values())])
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5000])
+def test_what_is_in_view_is_what_projects_into_the_image(model, distortion, count):
+    """In blocks of 1024 and with room for a quarter of the points at first: of all, of most and of few in view."""
+    rng = np.random.default_rng(count)
+    for spread in (0.1, 1.0, 10.0):
+        points = rng.normal([4, 0, 0], [2, spread, spread], (count, 3)).astype(np.float32)
+        points[: count // 50] = 0, 0, 0
+        for move in (np.eye(4), four(np.c_[quaternion_matrix([0.8, 0.1, -0.2, 0.55]), [0.3, -0.2, 0.1]])):
+            lens = replace(camera(model=model, distortion=distortion), T_world_lidar=move)
+            pixels, depth, seen = project(points, lens)
+            index, pixel, found = in_view(points, lens)
+            assert index.tolist() == np.flatnonzero(seen).tolist() and found.dtype == np.float32
+            assert (pixel == np.floor(pixels[seen] + 0.5)).all() and (found == depth[seen].astype(np.float32)).all()
+            assert spread > 0.1 or count < 2 or move[0, 0] < 1 or len(index) > count // 2
 
 
 FOLDS = {

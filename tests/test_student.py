@@ -43,7 +43,7 @@ def test_cylindrical_voxels_by_hand():
         voxelise(points, np.ones(2), [1, 2])
 
 
-@given(st.integers(1, 300), st.integers(0, 5))
+@given(st.one_of(st.integers(1, 300), st.sampled_from([511, 512, 513, 1500])), st.integers(0, 5))
 @settings(max_examples=20, deadline=None)
 def test_voxels_are_those_of_numpy_unique(count, seed):
     points, intensity = scan(count, seed)
@@ -51,6 +51,7 @@ def test_voxels_are_those_of_numpy_unique(count, seed):
     expected, which = np.unique(np.floor(points / np.float32(0.7)).astype(int), axis=0, return_inverse=True)
     assert sorted(map(tuple, cells)) == sorted(map(tuple, expected))
     assert (cells[inverse] == expected[which.ravel()]).all()
+    assert (np.diff(np.unique(inverse, return_index=True)[1]) > 0).all(), "numbered in the order of their first points"
     for v in range(len(cells)):
         assert features[v] == pytest.approx(inputs[inverse == v].mean(0), abs=1e-4)
 

@@ -68,6 +68,10 @@ def test_pool_is_the_mean_of_the_upsampled_map():
     assert torch.allclose(pool(features, segments.numpy().astype(np.int32)), expected, atol=1e-5)
     whole = pool(full, segments)  # a map as large as the image, summed as it is
     assert torch.allclose(whole, expected, atol=1e-5)
+    many = torch.randn(19, 23, 31, generator=generator)  # in eights, and three that are left
+    blocks = torch.arange(23)[:, None] // 6 * 4 + torch.arange(31) // 8
+    means = torch.stack([many[:, blocks == k].double().mean(1) for k in range(16)])
+    assert torch.allclose(pool(many, blocks).double(), means, atol=1e-6)
     with pytest.raises(XkdError, match="superpixel 3 of 0..11"):
         pool(features, torch.where(segments == 3, 11, segments))
 
