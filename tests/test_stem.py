@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from xkd.backbones.spunet import Stem, neighbours
 from xkd.sparse import ConvAlgo, spconv
-from xkd.stem import Stem, neighbours
 
 GENERATOR = torch.Generator().manual_seed(0)
 
