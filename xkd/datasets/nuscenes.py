@@ -168,7 +168,7 @@ class NuScenes(Dataset):
 
     def _camera(self, row, T_world_lidar):
         mount, height, width = int(self._rows["mount"][row]), self._rows["height"][row], self._rows["width"][row]
-        size = numeric([height, width])
+        K, size = self._intrinsic(mount), numeric([height, width])
         if size.shape != (2,) or not ((size > 0) & (size < LARGEST) & (size % 1 == 0)).all():
             raise XkdError(
                 f"{self._tables / 'sample_data.json'}: row {self._rows['token'][row]}: height {height} and width {width} "
@@ -176,7 +176,7 @@ class NuScenes(Dataset):
             )
         return Camera(
             name=self._rows["channel"][mount], path=self.root / self._rows["filename"][row], size=(int(height), int(width)),
-            K=self._intrinsic(mount), T_rig_cam=self._mount(row), T_world_rig=self._ego(row), T_world_lidar=T_world_lidar,
+            K=K, T_rig_cam=self._mount(row), T_world_rig=self._ego(row), T_world_lidar=T_world_lidar,
             timestamp=int(self._rows["timestamp"][row]),
         )  # fmt: skip
 
