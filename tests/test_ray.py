@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -75,6 +76,32 @@ def test_two_cells_share_a_gpu(nodes, tmp_path):
         tasks.start("b", job(tmp_path, "b", meet.format("b", "a")))
         assert sorted([tasks.next(), tasks.next()]) == [("a", None), ("b", None)]
     assert [(tmp_path / f"own-{name}").read_text() for name in "ab"] == ["0\n", "0\n"]
+    nodes.kill_all()  # or the stages of the tests to come would want a GPU too
+
+
+def test_a_cluster_that_lost_its_last_gpu_says_that_it_waits(nodes, tmp_path, monkeypatch, capsys):
+    """A machine without one stays, on which the job could not begin again; then there is a GPU anew."""
+    monkeypatch.setattr("xkd.tasks.PAUSE", 1.0)
+    monkeypatch.setattr("xkd.tasks.LOOK", 1.0)
+    begin, told = f"test -e {tmp_path}/begun || {{ touch {tmp_path}/begun; sleep 600; }}", ""
+    nodes.kill_all()
+    with Tasks(nodes.filled(1, num_gpus=1)) as tasks, ThreadPoolExecutor(1) as other:
+        tasks.start("a", job(tmp_path, "a", begin))
+        ended, end = other.submit(tasks.next), time.monotonic() + 300
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        nodes.kill_all()
+        nodes.filled(1)
+        while "waits for one" not in told and time.monotonic() < end:
+            time.sleep(0.5)
+            told += capsys.readouterr().out
+        assert not ended.done() and "a was lost with its machine and starts again" in told
+        nodes.filled(2, num_gpus=1)
+        assert ended.result(300) == ("a", None)
+    nodes.kill_all()
+    assert [line for line in told.splitlines() if "waits" in line] == [
+        "xkd: No machine is left that has 1 cores and 1 GPUs for a stage (--cpus, --gpus); what is to run waits for one."
+    ]
 
 
 def test_what_the_cluster_has_not_is_one_sentence(nodes):

@@ -18,6 +18,8 @@ WAIT = 60.0
 """Seconds that a file system of several machines is given to show everywhere what one of them has written."""
 PAUSE = 10.0
 """Seconds before a lost job starts again, twice as many each time: until Ray sees that a machine is gone, it gives it jobs."""
+LOOK = 30.0
+"""Seconds after which a cluster is looked at again, whether a machine is left that has what a stage needs."""
 FRAMES = "XKD_FRAMES"
 """Variable of a stage that maps over frames: where it runs (`place`)."""
 
@@ -55,14 +57,14 @@ class Tasks:
                 ray.init(address=address, log_to_driver=False, logging_level="error", include_dashboard=False)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise XkdError(f"--address {where}: no Ray cluster answers there ({said(error)}).") from None
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        machines = self._machines()
         if gpus is None:
             gpus = float(any(machine.get("GPU") for machine in machines))
-        if not any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines):
+        self.needs, self.told = {"CPU": cpus, "GPU": gpus}, False
+        self.what = f"{cpus:g} cores and {gpus:g} GPUs for a stage (--cpus, --gpus)"
+        if not self._able():
             ray.shutdown()
-            raise XkdError(
-                f"No machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs for a stage (--cpus, --gpus)."
-            )
+            raise XkdError(f"No machine of the Ray cluster has {self.what}.")
         print(
             f"xkd: {len(machines)} Ray nodes; a stage takes {cpus:g} of their cores and {gpus:g} of their GPUs.",
             flush=True,
@@ -78,6 +80,14 @@ class Tasks:
 
     def __exit__(self, *_):
         self.ray.shutdown()  # ends what still runs
+
+    def _machines(self):
+        """What each machine of the cluster has: {"CPU": cores, "GPU": ...}."""
+        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+
+    def _able(self):
+        """Whether a machine has what a stage needs, busy or not."""
+        return any(all(own.get(key, 0) >= share for key, share in self.needs.items()) for own in self._machines())
 
     def start(self, name, job):
         """Takes a job, which `next` gives to Ray, which starts it when a machine has room."""
@@ -106,10 +116,14 @@ class Tasks:
                 if run.task is None and run.due <= now:
                     run.task = self.remote.options(name=name).remote(run.job)
             tasks = {run.task: name for name, run in self.running.items() if run.task is not None}
-            pause = min((run.due - now for run in self.running.values() if run.task is None), default=None)
+            pause = min([LOOK, *(run.due - now for run in self.running.values() if run.task is None)])
             ended = self.ray.wait(list(tasks), timeout=pause)[0] if tasks else time.sleep(pause)
             if ended:
                 return tasks[ended[0]], ended[0]
+            able = self._able()
+            if not (able or self.told):
+                print(f"xkd: No machine is left that has {self.what}; what is to run waits for one.", flush=True)
+            self.told = not able
 
     def _result(self, task):
         """None or what went wrong with a task that has ended, and whether it was lost with its machine."""
