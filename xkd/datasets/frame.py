@@ -160,26 +160,34 @@ def numbers(text):
     return {number for end in ends for number in range(end[0], end[-1] + 1)}
 
 
-def read_points(path, columns, brightest, read=Path.read_bytes):
-    """(N, columns) float32 of a headerless scan file: x, y, z in metres, intensity in 0..brightest, what else there is. read: see
-    `xkd.files.read_bytes`.
+def read_points(path, columns, brightest):
+    """(N, columns) float32 of a headerless scan file: x, y, z in metres, intensity in 0..brightest, what else there is.
 
     Errors: missing, cut off, empty, NaN or infinite, a coordinate beyond `FARTHEST`, an intensity of another layout.
     """
+    scan = read_rows(path, columns)
+    if not _sound(scan, FARTHEST, brightest):
+        refuse_points(path, scan, brightest)
+    return scan
+
+
+def read_rows(path, columns, read=Path.read_bytes):
+    """(N, columns) float32 of a headerless file, whatever they are. read: see `xkd.files.read_bytes`. Errors: missing, cut off, empty."""
     data = read_bytes(path, read=read)
     if len(data) % (4 * columns) or not data:
         raise XkdError(
             f"{path}: {len(data)} bytes are not a whole number of points of {columns} float32 (or none at all)."
         )
-    scan = np.frombuffer(data, "<f4").reshape(-1, columns)
-    if _sound(scan, FARTHEST, brightest):
-        return scan
+    return np.frombuffer(data, "<f4").reshape(-1, columns)
+
+
+def refuse_points(path, scan, brightest):
+    """Errors: what is wrong with points of a scan file, if anything: see `read_points`."""
     refuse(path, ~np.isfinite(scan).all(axis=1), "are not finite", scan)
     xyz, intensity = scan[:, :3], scan[:, 3:4]
     refuse(path, (np.abs(xyz) > FARTHEST).any(axis=1), f"are more than {FARTHEST:.0f} m away along an axis", xyz)
     outside = ((intensity < 0) | (intensity > brightest))[:, 0]
     refuse(path, outside, f"have an intensity outside 0..{brightest}", intensity)
-    return scan
 
 
 @njit(cache=True, nogil=True)

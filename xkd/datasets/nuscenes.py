@@ -13,7 +13,17 @@ from numba import njit
 from xkd.arrays import read_npz
 from xkd.calibration import camera_matrix
 from xkd.columns import kept
-from xkd.datasets.frame import Camera, Dataset, Frame, read_points, refuse, same_length, training_ids
+from xkd.datasets.frame import (
+    FARTHEST,
+    Camera,
+    Dataset,
+    Frame,
+    read_rows,
+    refuse,
+    refuse_points,
+    same_length,
+    training_ids,
+)
 from xkd.errors import XkdError
 from xkd.files import digest, overwritten, read_bytes
 from xkd.geometry import numeric, rigid
@@ -29,6 +39,8 @@ T_DISK_LIDAR = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]
 """Contract axes (x forward, y left) to the axes on disk (x right, y forward)."""
 LARGEST = 1 << 16
 """Pixels along a side of an image."""
+BRIGHTEST = 255
+"""Of an intensity on disk."""
 LARGE = 1 << 26
 """Bytes of a table from which on the index is kept: small ones are read as fast."""
 MADE_BY = ("columns", "files", "json_scan", "nuscenes_index", "nuscenes_scan", "transforms")
@@ -141,9 +153,12 @@ class NuScenes(Dataset):
     @staticmethod
     def scan_file(path):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
-        raw = read_points(path, 5, 255, overwritten)
-        points, intensity, ring, sound = _turned(raw)
-        return points, {"intensity": intensity, "ring": ring if sound else rings(path, raw[:, 4])}
+        raw = read_rows(path, 5, overwritten)
+        points, intensity, ring, sound = _turned(raw, FARTHEST)
+        if not sound:
+            refuse_points(path, raw, BRIGHTEST)
+            refuse(path, ~((raw[:, 4] >= 0) & (raw[:, 4] < 256)), "have a ring outside 0..255", raw[:, 4:])
+        return points, {"intensity": intensity, "ring": ring}
 
     def read_labels(self, i):
         labels, panoptic = (self._rows[task][i] or None for task in ("lidarseg", "panoptic"))
@@ -190,23 +205,18 @@ def scene_number(name):
 
 
 @njit(cache=True, nogil=True)
-def _turned(raw):
-    """(N, 5) as on disk -> points (N, 3) in the contract's axes, intensity (N,) 0..1, ring (N,) uint8, and whether every ring is one."""
+def _turned(raw, farthest):
+    """(N, 5) as on disk -> points (N, 3) in the contract's axes, intensity (N,) 0..1, ring (N,) uint8, and whether all of it can be so."""
     points, intensity = np.empty((len(raw), 3), np.float32), np.empty(len(raw), np.float32)
     ring, sound = np.empty(len(raw), np.uint8), True
     for i in range(len(raw)):
-        points[i, 0], points[i, 1], points[i, 2] = raw[i, 1], -raw[i, 0], raw[i, 2]
-        intensity[i] = raw[i, 3] / np.float32(255)
-        beam = raw[i, 4]
-        sound &= (beam >= 0) & (beam < 256)
+        x, y, z, bright, beam = raw[i, 0], raw[i, 1], raw[i, 2], raw[i, 3], raw[i, 4]
+        # Comparisons of NaN are false.
+        sound &= (abs(x) <= farthest) & (abs(y) <= farthest) & (abs(z) <= farthest)
+        sound &= (0 <= bright) & (bright <= BRIGHTEST) & (0 <= beam) & (beam < 256)
+        points[i, 0], points[i, 1], points[i, 2], intensity[i] = y, -x, z, bright / np.float32(BRIGHTEST)
         ring[i] = np.uint8(np.int32(beam)) if sound else 0
     return points, intensity, ring, sound
-
-
-def rings(path, values):
-    """(N,) uint8. Errors: a beam that is none."""
-    refuse(path, ~((values >= 0) & (values < 256)), "have a ring outside 0..255", values[:, None])
-    return values.astype(np.uint8)
 
 
 def choose_version(root, split):
