@@ -147,6 +147,8 @@ def main():
     parser.add_argument("--what", choices=WHAT, nargs="+", default=WHAT)
     parser.add_argument("--teachers", action="store_true", help="images a second through teachers instead")
     options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch sees no GPU on this machine")
     if options.teachers:
         keep("card-teachers", extraction())
         return
