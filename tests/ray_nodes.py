@@ -33,6 +33,11 @@ class Nodes:
             self.count += 1
             self.cluster.add_node(node_ip_address=f"127.0.0.{self.count}", **({"num_cpus": 2} | resources))
         self.cluster.wait_for_nodes(timeout=300)
+        # Ray notes "this machine's" address in a file; by that of the node added last, whoever uses the cluster would die with that node.
+        from ray._private.services import write_node_ip_address
+
+        head = self.cluster.head_node
+        write_node_ip_address(head.get_session_dir_path(), head.node_ip_address)
         return self.cluster.address
 
     def kill_node_of(self, process):
