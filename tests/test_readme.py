@@ -8,7 +8,7 @@ import pytest
 from xkd import ROOT, XkdError, finetune, params, tune
 from xkd.files import read_json
 from xkd.prepared import matching
-from xkd.readme import BLOCKS, convergence, doubled, written
+from xkd.readme import BLOCKS, convergence, doubled, gains, written
 from xkd.report import tuned
 from xkd.sim.write import plan
 
@@ -34,6 +34,17 @@ def test_a_block_is_written_between_its_markers_alone():
     for broken in ("\n".join(marked[1:]), "\n".join([*marked, marked[0]])):
         with pytest.raises(XkdError, match="README.md: the markers of the block 'results' are not there once"):
             written("README.md", broken)
+
+
+def test_gains_by_hand():
+    row = {"fraction": 0.05, "mean": 1.834, "low": 0.5, "high": 3.166}
+    summary = {"differences": {"distilled": [row], "xmodel": [row | {"mean": -4.0, "low": -5.0, "high": -3.0}]}}
+    scores = [{"init": "scratch", "fraction": f, "steps": s} for f, s in ((0.05, [20, 22]), (1, [30]))]
+    summary |= {"scores": [*scores, {"init": "xmodel", "fraction": 0.05, "steps": [40]}]}
+    assert gains(summary) == (
+        "*xmodel* gains -4.00 [-5.00, -3.00] at 5 %; *distilled* gains +1.83 [+0.50, +3.17] at 5 % of the labels. "
+        "Steps of fine-tuning there: 20 or 22 at 5 %, 30 at 100 %."
+    )
 
 
 def test_report_is_of_the_parameters_of_this_tree():
