@@ -140,7 +140,7 @@ def assumptions(card, teacher):
         "shared among them without loss, and disks keep up: **assumed**.",
         f"The teacher is a ViT-S/14 on images at {scale:g} of their size, {operations:,.0f} Gflop a frame, on a card that sustains "
         f"{teacher / 1e12:.0f} Tflop/s: those of [gpu.md](gpu.md), measured on images at {TIMED:g} of their size, the network not "
-        "compiled. Where decoding JPEG on the cores takes longer, that counts.",
+        "compiled; that smaller ones keep the card as busy is **assumed**. Where decoding JPEG on the cores takes longer, that counts.",
         f"Eight cards share a training at {SHARED:.0%} of eight times one card's rate: **assumed, never measured**. The other stages "
         "share frames.",
         "Disk, anonymous memory and the index's time are straight lines through what was measured, carried far beyond it for ten million "

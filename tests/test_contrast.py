@@ -84,6 +84,21 @@ def test_blocks_give_what_the_whole_gives(drawn, monkeypatch, name):
     assert found[0][1].abs().max() > 0 and found[0][2].abs().max() > 0
 
 
+def test_a_low_temperature_does_not_overflow_in_half_precision():
+    """Cosines of -0.71 for partners and 0.71 for the others, a temperature of 0.001: the loss is 1414, and the largest half 65504."""
+    queries = torch.eye(2, dtype=torch.float16)
+    loss = contrast.info_nce(queries, queries.flip(0) - queries, 0.001)
+    assert loss.item() == pytest.approx(1000 * 2**0.5, rel=1e-2)
+
+
+def test_weights_may_be_of_another_type(drawn):
+    q, k, alike = (part.float() for part in drawn)
+    weight = contrast.rarity(alike)
+    loss = contrast.info_nce(q.requires_grad_(), k.requires_grad_(), 0.1, alike, weight.double())
+    loss.backward()
+    assert loss.item() == contrast.info_nce(q, k, 0.1, alike, weight).item()
+
+
 @pytest.mark.parametrize("name", ["info_nce", "tolerant", "relational"])
 def test_gradients(drawn, name):
     q, k, alike = drawn

@@ -1,7 +1,7 @@
 """Contrastive and relational objectives between paired features of two modalities, as pure functions of tensors.
 
 Rows of `queries` (S, D) and `keys` (S, D) belong together one by one; both are normalised to length 1 here. Matrices of all rows
-against all are never held whole: they are made `BLOCK` rows at a time, and made again for the gradient.
+against all are never held whole: they are made `BLOCK` rows at a time, and made again for the gradient, which InfoNCE takes at once.
 """
 
 import torch
@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-BLOCK, ROWS = 1024, 128
-"""Rows of a block, 1024 x 16384 similarities in float32 being 64 MiB; of InfoNCE's on a CPU, whose cache a block is to stay in."""
+BLOCK = 1024
+"""Rows of a block: 1024 x 16384 similarities in float32 are 64 MiB."""
+ROWS = 128
+"""Rows of a block of InfoNCE on a CPU, in whose cache it is to stay."""
 
 
 def info_nce(queries, keys, temperature, tolerance=None, weight=None):
@@ -24,7 +26,7 @@ def info_nce(queries, keys, temperature, tolerance=None, weight=None):
         queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
         alike = None if tolerance is None else F.normalize(tolerance, dim=1)
         share = torch.full_like(queries[:, 0], 1 / len(queries)) if weight is None else weight / weight.sum()
-        return _InfoNCE.apply(queries, keys, temperature, alike, share)
+        return _InfoNCE.apply(queries, keys, temperature, alike, share.to(queries.dtype))
 
 
 class _InfoNCE(torch.autograd.Function):
@@ -37,7 +39,7 @@ class _InfoNCE(torch.autograd.Function):
         total, both, rows = queries.new_zeros(()), ctx.needs_input_grad[1], BLOCK if queries.is_cuda else ROWS
         slope = [torch.empty_like(queries), torch.zeros_like(keys) if both else None]
         for first in range(0, len(queries), rows):
-            own, partners, weights = (part[first : first + rows] for part in (queries, keys, share / temperature))
+            own, weights = queries[first : first + rows], share[first : first + rows]
             logits, place = (own / temperature) @ keys.T, torch.arange(len(own), device=own.device)
             if alike is not None:
                 tolerated = 1 - (alike[first : first + rows] @ alike.T).clamp(0, 1)
@@ -45,15 +47,15 @@ class _InfoNCE(torch.autograd.Function):
                 logits *= tolerated
             true, most = logits[place, place + first], logits.amax(1, keepdim=True)
             mass = logits.sub_(most).exp_().sum(1)  # the logits are their exponentials from here on
-            total += (weights * (mass.log() + most[:, 0] - true)).sum() * temperature
-            # By each logit: weight * (exponential / mass - 1 at the partner's place); what is the same in a row is left to the products.
+            total += (weights * (mass.log() + most[:, 0] - true)).sum()
             if alike is not None:
                 logits *= tolerated
-            pulled, scale = weights[:, None], (weights / mass)[:, None]
-            slope[0][first : first + rows] = (logits @ keys) * scale - pulled * partners
+            # By each logit: weight * (exponential / mass - 1 at the partner's place); what is the same in a row is left to the products.
+            logits[place, place + first] -= mass
+            scale = (weights / temperature / mass)[:, None]
+            slope[0][first : first + rows] = (logits @ keys) * scale
             if both:
                 slope[1].addmm_(logits.T, own * scale)
-                slope[1][first : first + rows] -= pulled * own
         ctx.save_for_backward(*slope)
         return total
 

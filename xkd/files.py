@@ -137,9 +137,10 @@ def overwritten(path):
     """The bytes of a file in memory that the next call of this thread fills anew: to be given new memory takes longer than to read."""
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if len(getattr(SCRATCH, "bytes", b"")) < size:
-            SCRATCH.bytes = bytearray(size + size // 4)
-        place, there = memoryview(SCRATCH.bytes)[:size], 0
+        own = getattr(SCRATCH, "bytes", None)
+        if own is None or len(own) < size:
+            own = SCRATCH.bytes = bytearray(size + size // 4)
+        place, there = memoryview(own)[:size], 0
         while there < size and (more := file.readinto(place[there:])):
             there += more
     return place[:there].toreadonly()

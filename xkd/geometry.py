@@ -92,7 +92,7 @@ def in_view(points, camera):
 
 def _columns(points):
     """(N, 3) -> three (N,), each in one piece, in memory that the next call of this thread fills anew: new memory would cost more."""
-    points = np.asarray(points)
+    points = np.asarray(points).reshape(-1, 3)
     own = getattr(SCRATCH, "columns", np.empty((3, 0)))
     if own.shape[1] < len(points) or own.dtype != points.dtype:
         own = SCRATCH.columns = np.empty((3, len(points) + len(points) // 4), points.dtype)

@@ -94,19 +94,15 @@ def _root(grams, iterations):
 
 def adamw(parameters, lr, weight_decay):
     """AdamW (Loshchilov & Hutter 2019) with torch's defaults, as ScaLR has it."""
-    return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay, fused=_fused(parameters))
+    # On a GPU one kernel moves all of them; elsewhere torch chooses.
+    fused = all(p.is_cuda for p in parameters) or None
+    return torch.optim.AdamW(parameters, lr, weight_decay=weight_decay, fused=fused)
 
 
 def sgd(parameters, lr, weight_decay):
-    """SGD with the momentum and dampening of SLidR (Sautier et al. 2022)."""
-    return torch.optim.SGD(
-        parameters, lr, momentum=0.9, dampening=0.1, weight_decay=weight_decay, fused=_fused(parameters)
-    )
-
-
-def _fused(parameters):
-    """True on a GPU, where torch then moves all parameters by one kernel; None, torch's own choice, elsewhere."""
-    return all(p.is_cuda for p in parameters) or None
+    """SGD with the momentum and dampening of SLidR (Sautier et al. 2022). Not torch's fused one, which leaves the momentum unset where the
+    first step overflows in half precision."""
+    return torch.optim.SGD(parameters, lr, momentum=0.9, dampening=0.1, weight_decay=weight_decay)
 
 
 OPTIMISERS = {"muon": Muon, "adamw": adamw, "sgd": sgd}

@@ -99,7 +99,11 @@ def fit(network, make, loss_of, settings, resume, label):
     if state is not None:
         network.load_state_dict(state["network"])
         for (optimiser, _), own in zip(moved, state["optimisers"], strict=True):
+            fused = optimiser.param_groups[0].get("fused")
             optimiser.load_state_dict(own)
+            for group in optimiser.param_groups:
+                if "fused" in group:  # of this device, and not of the one that the state was saved on
+                    group["fused"] = fused
         scaler.load_state_dict(state["scaler"])
         losses, overflows = state["losses"], state["overflows"]
     network.train()

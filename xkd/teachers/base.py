@@ -89,7 +89,7 @@ class Pretrained(Teacher):
     ):
         """`layer`: which of its hidden states (0 = embedding, -1 = last); None: the final output. `scale`: times an image's own size,
         instead of the preprocessor's; 1.0 keeps it, and more has a 14-pixel patch show less than a whole car. `compile`: by torch's
-        compiler, half a minute for each size of images, which pays where there are tens of thousands (docs/gpu.md says what).
+        compiler, up to half a minute for each size of images, which pays where there are tens of thousands of them (docs/gpu.md).
 
         `mean`, `std`: of the three channels of an image of 0..1; `size`: see `resized`, None: an image's own; `mode`: bilinear or bicubic.
         """
@@ -165,7 +165,8 @@ class Pretrained(Teacher):
         except RuntimeError as error:
             if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
-            reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
+            inner = getattr(error, "inner_exception", error)
+            reason = (str(inner).strip() or type(inner).__name__).splitlines()[0]
             raise XkdError(f"{self.name}: compile is true, and it cannot be compiled here ({reason}).") from None
 
     def _map(self, images):
