@@ -91,6 +91,26 @@ def test_resume_is_the_uninterrupted_run(tmp_path, at):
     )
 
 
+def test_a_state_goes_on_with_the_optimiser_of_its_device(tmp_path, monkeypatch):
+    """Saved where AdamW is fused, as on a GPU, and gone on with where it is not."""
+    settings, steps, seen = FIT | {"optimiser": "adamw"}, torch.optim.AdamW.step, []
+    network, loss = network_and_loss()
+    train.fit(network, make, loss, settings | {"steps": 3}, tmp_path / "state.pt", "test-fit")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    for group in state["optimisers"][0]["param_groups"]:
+        group["fused"] = True
+    torch.save(state, tmp_path / "state.pt")
+
+    def step(self, *given):
+        seen.append([group["fused"] for group in self.param_groups])
+        return steps(self, *given)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    network, loss = network_and_loss()
+    train.fit(network, make, loss, settings, tmp_path / "state.pt", "test-fit")
+    assert seen == [[None]] * 9
+
+
 def test_loss_that_is_not_finite_is_refused(tmp_path):
     network, _ = network_and_loss()
     with pytest.raises(xkd.XkdError, match="loss at step 0 is nan"):
