@@ -149,6 +149,8 @@ def main():
     options = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("torch sees no GPU on this machine")
+    if options.profile:
+        options.profile.mkdir(parents=True, exist_ok=True)
     if options.teachers:
         keep("card-teachers", extraction())
         return

@@ -2,19 +2,19 @@
 
 import re
 import sys
+from pathlib import Path
 
 from markdown import number, table
-from timing import OUT
 
 import xkd
 from xkd.files import atomic, read_json
 
-PAGE = xkd.ROOT / "docs" / "gpu.md"
+PAGE, RESULTS = xkd.ROOT / "docs" / "gpu.md", Path(__file__).with_name("results")
 
 
-def kept(name, folder=None):
-    """The rows of all results called `name`, of whichever machine."""
-    paths = sorted((folder or OUT).glob(f"{name}-*.json"))
+def kept(name):
+    """The rows of all results called `name` that are committed, of whichever machine: what a CPU measures quickly has none of its own."""
+    paths = sorted(RESULTS.glob(f"{name}-*.json"))
     return [row for path in paths if re.match(rf"{name}-(?!teachers)", path.name) for row in read_json(path)["rows"]]
 
 

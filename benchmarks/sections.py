@@ -27,9 +27,10 @@ def heading(results):
     text = """# Benchmarks
 
 Written by `python benchmarks/table.py` from what `make bench` keeps in benchmarks/results; `make bench` does both, on a machine that
-does nothing else, in half an hour on two cores, or less. Every row is measured in one run on one input, in turn with its peer, after
-a warm-up: medians, quartiles in brackets. Absolute times are this machine's; ratios travel better. What a GPU does is in
-[gpu.md](gpu.md).
+does nothing else, in half an hour on two cores, or less (its part `step` after `dvc repro prepare teacher`, or it is left out). Every
+row is measured in one run on one input, in turn with its peer, after a warm-up: medians, quartiles in brackets. Rows of several
+processes or threads are not: there each way runs again and again, alone, and finds its input in the caches. Absolute times are this
+machine's; ratios travel better. What a GPU does is in [gpu.md](gpu.md).
 """
     if not results:
         return text + "\n**No results are kept yet: run `make bench`.**\n"
@@ -97,9 +98,12 @@ def hot_paths(results):
         bound = number(row["ms"] / (row["touched"] / rate)) if rate and "touched" in row else ""
         ratio = spread(row, "ratio_low", "ratio", "ratio_high")
         rows.append([row["what"], row["way"], spread(row), ratio if row["ratio"] != 1 else "1", bound])
+    data = results["hot_paths"].get("data", "frames")
+    if data == "real frames":
+        data += " (of nuScenes, of SemanticKITTI; not in this repository: XKD_REAL names their folder, and without it made ones are taken)"
     text = f"""## Hot paths
 
-On {results["hot_paths"].get("data", "frames")}. *of ours*: this way's time by ours, round by round (of memory: by SLidR's form).
+On {data}. *of ours*: this way's time by ours, round by round (of memory: by SLidR's form).
 *of the bound*: our time by what reading and writing the bytes that the step has to touch would take at the rate of a copy; below 1 the
 caches hold them. Of loading, the bound is the second row, decoding the images alone. Rows with *processes* run in that many at once, a
 call's share of the clock.
@@ -164,6 +168,9 @@ The default student on the default data, part by part, ms: medians over {rows[0]
 second thread does ahead. *spconv*: spconv's and torch's own inner loops; the others are xkd/native.cpp's, and the last is what this machine
 trains with. *ratio*: steps/s to spconv's, step by step. Of two processes each makes half a batch. In distillation *load*
 holds the choice and whitening of teacher features.
+
+On two cores a step that two processes share is several times slower than one process' own: at each norm they wait for each other. Sharing
+is for GPUs and for more machines; two trainings side by side, as `dvc repro` has them, are what two cores are for.
 
 """
     text += table(["training", "processes", "loops", *PARTS, "step", "steps/s", "ratio"], cells)

@@ -1,6 +1,9 @@
 """The page of the benchmarks is made from what they keep."""
 
 import importlib
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -93,6 +96,15 @@ def test_the_gpu_page_has_the_results_that_are_kept():
     assert page.written(text) == text and len(page.kept("card")) > len(page.kept("card-teachers")) > 0
     with pytest.raises(xkd.XkdError, match="has 0 blocks for teachers"):
         page.written(text.replace("<!-- teachers", "<!-- others"))
+
+
+def test_the_plan_of_quick_benchmarks_has_the_cards_rates():
+    """These keep their results elsewhere, where no card's are."""
+    code = "import sys; sys.path.insert(0, 'benchmarks'); import plan; print(plan.paper({}))"
+    environment = os.environ | {"XKD_BENCH_QUICK": "1", "PYTHONPATH": str(xkd.ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    said = subprocess.run(command, cwd=xkd.ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    assert said.count("not measured") == 2 and "| distill | 104 |" in said
 
 
 def test_slope_by_hand():

@@ -115,6 +115,8 @@ def test_the_stage_opens_it_as_its_source(tmp_path):
     own = {"seed": 0, "pairs_per_frame": 9, "reach": 0, "mini": {}}
     teacher, training = stage_teacher({"name": "resnet", "source": str(tmp_path / "it.pth"), "layer": -2, **own}, None)
     assert (teacher.dim, teacher.stride, training) == (16, 16, None)
+    with pytest.raises(XkdError, match="teacher 'mini' has no parameter 'compile'; it has source, seed"):
+        stage_teacher({"name": "mini", "source": "none", "compile": True, **own}, None)
 
 
 def test_a_compiled_one_sees_the_same(tmp_path, monkeypatch):
@@ -126,6 +128,8 @@ def test_a_compiled_one_sees_the_same(tmp_path, monkeypatch):
     for images in (torch.rand(2, 3, 64, 96), torch.rand(1, 3, 64, 64)):
         torch.testing.assert_close(compiled(images), plain(images), rtol=0, atol=1e-6)
     assert compiled.network._compiled_call_impl is not None and compiled.fingerprint == plain.fingerprint
+    with pytest.raises(XkdError, match="it.pth: compile is true or false, not 'maybe'"):
+        opened(tmp_path / "it.pth", compile="maybe")
 
 
 def test_one_that_cannot_be_compiled_is_said(tmp_path, monkeypatch):

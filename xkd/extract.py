@@ -31,6 +31,8 @@ def stage_teacher(settings, folder):
     if settings["name"] == "mini":
         from xkd.mini import train_mini
 
+        if other := sorted(settings.keys() - {*OWN, "name"}):
+            raise XkdError(f"params.yaml: teacher 'mini' has no parameter {other[0]!r}; it has {', '.join(OWN)}.")
         report = train_mini(source, settings["mini"], settings["seed"], folder)
         return open_teacher({"name": "mini", "path": folder}).to(device()), report
     given = {k: v for k, v in settings.items() if k not in OWN}

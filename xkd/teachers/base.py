@@ -101,6 +101,8 @@ class Pretrained(Teacher):
             and scale <= 0
         ):
             raise XkdError(f"{name}: layer is a whole number and scale one above 0, not {layer!r} and {scale!r}.")
+        if not isinstance(compile, bool):
+            raise XkdError(f"{name}: compile is true or false, not {compile!r}.")
         self.name, self.network, self.layer = name, network, layer
         for key, values in (("mean", mean), ("std", std)):
             self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1))
