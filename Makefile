@@ -4,8 +4,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help install install-test repro study bench test lint demo real real-study folders clean
 
-, := ,
-
 # An active environment is used by `make install`, and by the other targets once `make install` ran in it; else .venv.
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 JOINED := $(if $(ACTIVE),$(if $(filter install,$(MAKECMDGOALS)),yes,$(shell test -f "$(ACTIVE)/.xkd" && echo yes)))
@@ -94,8 +92,7 @@ study: install
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
-	@echo 'xkd: benchmarks: $(if $(QUICK),tiny sizes$(,) only to see that it runs; results and page in out/bench-quick,up to half an hour on two cores$(,) on a machine that does nothing else; results in benchmarks/results$(,) their page in docs/benchmarks.md).'
-	test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
+	@test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
 	python benchmarks/run.py $(if $(QUICK),--quick) $(PARTS)
 
 demo: install

@@ -24,6 +24,7 @@ from xkd.prepared import Prepared
 
 FRAMES, STEPS, WARM_UP = 64, 50, 15
 SCALE = 0.5
+"""What of its size an image is shown to a teacher at."""
 STUDENTS = {
     "spunet, 39 M": {"backbone": "spunet", "voxel": 0.1, "widths": [32, 32, 64, 128, 256, 256, 128, 96, 96]},
     "unet of the gpu profile": {"backbone": "unet", "voxel": 0.1, "widths": [32, 64, 128, 256, 256]},

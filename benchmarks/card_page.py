@@ -8,6 +8,7 @@ from markdown import number, table
 
 import xkd
 from xkd.files import atomic, read_json
+from xkd.readme import filled
 
 PAGE, RESULTS = xkd.ROOT / "docs" / "gpu.md", Path(__file__).with_name("results")
 
@@ -37,10 +38,7 @@ def teachers(rows):
 def written(text):
     """The page with its tables anew."""
     for name, made in (("trainings", trainings(kept("card"))), ("teachers", teachers(kept("card-teachers")))):
-        block = re.compile(rf"(<!-- {name}: [^>]* -->\n).*?(<!-- end of {name} -->)", re.S)
-        text, count = block.subn(lambda found, made=made: found[1] + made + found[2], text)
-        if count != 1:
-            raise xkd.XkdError(f"{PAGE.name}: has {count} blocks for {name}, and it needs one.")
+        text = filled(PAGE.name, text, name, "\n" + made)
     return text
 
 

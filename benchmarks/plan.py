@@ -3,6 +3,7 @@
 Rates of a processor are read from the results of `make bench`, those of a card from those of `card.py`; what is neither measured nor
 published is an assumption, a constant below with its reason, and `assumptions` puts it into words."""
 
+from card import SCALE
 from card_page import kept
 from markdown import number, table
 from memory import STAGES
@@ -20,8 +21,8 @@ SHARED = 0.85
 PARAMETERS, CHANNELS, LAYERS, CELL = 22e6, 384, 12, 14
 """Of the teacher planned with, DINOv2's ViT-S/14 (Oquab et al. 2024)."""
 IMAGES, SIZE = 6, (900, 1600)
-TIMED, BATCH = 0.5, 16
-"""Of the images that the teacher was timed on, what of their size; the batch of the trainings that rates are taken from."""
+BATCH = 16
+"""Of the trainings that a card's rates are taken from."""
 
 
 def card_rates(rows):
@@ -37,7 +38,7 @@ def sustained(rows):
     row = next((r for r in rows if r["teacher"] == "ViT-S/14" and r["way"].startswith("as the pipeline")), None)
     if row is None:
         raise xkd.XkdError("benchmarks/results: no card has a rate of the teacher ViT-S/14.")
-    return row["images/s"] * teacher_operations(TIMED) / IMAGES
+    return row["images/s"] * teacher_operations(SCALE) / IMAGES
 
 
 def teacher_operations(scale):
@@ -139,7 +140,7 @@ def assumptions(card, teacher):
         f"Each card comes with {CORES} cores as fast as one core here, as many as that machine had; its own were slower. Stage 1 is "
         "shared among them without loss, and disks keep up: **assumed**.",
         f"The teacher is a ViT-S/14 on images at {scale:g} of their size, {operations:,.0f} Gflop a frame, on a card that sustains "
-        f"{teacher / 1e12:.0f} Tflop/s: those of [gpu.md](gpu.md), measured on images at {TIMED:g} of their size, the network not "
+        f"{teacher / 1e12:.0f} Tflop/s: those of [gpu.md](gpu.md), measured on images at {SCALE:g} of their size, the network not "
         "compiled; that smaller ones keep the card as busy is **assumed**. Where decoding JPEG on the cores takes longer, that counts.",
         f"Eight cards share a training at {SHARED:.0%} of eight times one card's rate: **assumed, never measured**. The other stages "
         "share frames.",

@@ -30,6 +30,13 @@ def main():
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     path = os.pathsep.join([str(xkd.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment |= {"PYTHONPATH": path} | ({"XKD_BENCH_QUICK": "1"} if given.quick else {})
+    if given.quick:
+        print(
+            "xkd: benchmarks: tiny sizes, only to see that all of it runs; results and their page in out/bench-quick."
+        )
+    else:
+        print("xkd: benchmarks: up to half an hour on two cores, on a machine that does nothing else.")
+        print("xkd: results in benchmarks/results, their page in docs/benchmarks.md.")
     failed, begun = [], time.monotonic()
     for part in given.parts or PARTS:
         print(f"xkd: benchmarks: {part}", flush=True)

@@ -41,13 +41,10 @@ def _pixel(x, y, z, K, model, d, limit):
 @njit(cache=True, nogil=True)
 def _project(points, T, K, model, d, limit, height, width, pixels, depth, in_view):
     for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        depth[i] = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        across, down, depth[i] = _turned(points[i, 0], points[i, 1], points[i, 2], T)
         in_view[i] = False
         pixels[i] = np.nan
         if depth[i] > MIN_DEPTH:
-            across = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            down = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
             row, col, valid = _pixel(across, down, depth[i], K, model, d, limit)
             pixels[i, 0], pixels[i, 1] = row, col
             in_view[i] = valid and -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5

@@ -86,12 +86,16 @@ BLOCKS = {
 def written(page, text):
     """The text of a page with all of its blocks as they have to be. Errors: a marker that is not there."""
     for name, (words, source) in BLOCKS[page].items():
-        block = re.compile(rf"(<!-- {name}: [^>]* -->).*?(<!-- end of {name} -->)", re.S)
-        if len(block.findall(text)) != 1:
-            raise XkdError(f"{page}: the markers of the block {name!r} are not there once.")
-        made = words(kept.facts(xkd.ROOT / source, **KEYS[words]))
-        text = block.sub(lambda found, made=made: found[1] + made + found[2], text)
+        text = filled(page, text, name, words(kept.facts(xkd.ROOT / source, **KEYS[words])))
     return text
+
+
+def filled(page, text, name, made):
+    """The text of a page with `made` between the markers of the block `name`. Errors: they are not there once."""
+    block = re.compile(rf"(<!-- {name}: [^>]* -->).*?(<!-- end of {name} -->)", re.S)
+    if len(block.findall(text)) != 1:
+        raise XkdError(f"{page}: the markers of the block {name!r} are not there once.")
+    return block.sub(lambda found: found[1] + made + found[2], text)
 
 
 def main(arguments=None):

@@ -12,9 +12,6 @@ UNIT = 0.02
 """How far from 1 the length of a quaternion may be: two decimals keep within it."""
 
 
-ONE = np.eye(3)
-
-
 def numeric(values):
     """Nested lists -> float64 array, of no elements where they are not numbers in rows of one length; None becomes NaN.
 
@@ -43,7 +40,7 @@ def quaternion_matrix(wxyz):
         raise XkdError(f"{wxyz} is not a quaternion (w, x, y, z){what}.")
     w, x, y, z = parts / length
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return ONE + 2 * (w * cross + cross @ cross)
+    return np.eye(3) + 2 * (w * cross + cross @ cross)
 
 
 def check_rotations(R, where):

@@ -130,10 +130,8 @@ class NuScenes(Dataset):
     def _intrinsic(self, mount):
         """K (3, 3) of a mounting. Errors: what is no camera's matrix."""
         if mount not in self._matrices:
-            where, given = (
-                f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}",
-                self._rows["K"][mount],
-            )
+            where = f"{self._tables / 'calibrated_sensor.json'}: row {self._rows['calibration'][mount]}"
+            given = self._rows["K"][mount]
             K = numeric(given)
             if K.shape != (3, 3) or not np.isfinite(K).all():
                 raise XkdError(f"{where}: {given} is no camera_intrinsic of 3 x 3 finite numbers.")
@@ -154,7 +152,7 @@ class NuScenes(Dataset):
     def scan_file(path):
         """One `.pcd.bin`: (N, 3) float32 metres in the contract's axes, and its attributes."""
         raw = read_rows(path, 5, overwritten)
-        points, intensity, ring, sound = _turned(raw, FARTHEST)
+        points, intensity, ring, sound = _parted(raw, FARTHEST)
         if not sound:
             refuse_points(path, raw, BRIGHTEST)
             refuse(path, ~((raw[:, 4] >= 0) & (raw[:, 4] < 256)), "have a ring outside 0..255", raw[:, 4:])
@@ -205,7 +203,7 @@ def scene_number(name):
 
 
 @njit(cache=True, nogil=True)
-def _turned(raw, farthest):
+def _parted(raw, farthest):
     """(N, 5) as on disk -> points (N, 3) in the contract's axes, intensity (N,) 0..1, ring (N,) uint8, and whether all of it can be so."""
     points, intensity = np.empty((len(raw), 3), np.float32), np.empty(len(raw), np.float32)
     ring, sound = np.empty(len(raw), np.uint8), True
