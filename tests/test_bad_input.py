@@ -151,6 +151,12 @@ def test_a_scan_of_another_layout(nuscenes, kitti):
     scan.tofile(nuscenes / SCAN)
     with complains(SCAN, "2 points have an intensity outside 0..255", "point 0 with 256"):
         _ = open_dataset("nuscenes", nuscenes)[0].points
+    scan[[3, 13]] = 0
+    for wrong in (256, -1):
+        scan[9] = wrong
+        scan.tofile(nuscenes / SCAN)
+        with complains(SCAN, "1 points have a ring outside 0..255", f"point 1 with {wrong}"):
+            _ = open_dataset("nuscenes", nuscenes)[0].points
     path = kitti / SEQUENCE / "velodyne" / "000000.bin"
     scan = np.fromfile(path, np.float32)
     scan[7] = 37

@@ -80,6 +80,17 @@ def test_nuscenes_pixels_include_the_ego_motion(nuscenes):
     assert front.image().shape == (90, 160, 3) and front.image().dtype == np.uint8
 
 
+def test_nuscenes_cameras_share_no_matrix(nuscenes):
+    """What one mounting's images have alike is made once, and given to each as its own."""
+    data = open_dataset("nuscenes", nuscenes)
+    first, second = data[0].cameras, data[0].cameras
+    for one, other in zip(first, second, strict=True):
+        K, T = other.K.copy(), other.T_rig_cam.copy()
+        one.K[:], one.T_rig_cam[:] = 7, 7
+        assert (other.K == K).all() and (other.T_rig_cam == T).all()
+    assert (data[0].cameras[0].K == second[0].K).all()
+
+
 def test_nuscenes_attributes_and_labels(nuscenes):
     """lidarseg numbers are category.json's own index: 2 driveable (class 10), 1 car (3), 0 noise (-1), 3 child (6)."""
     data = open_dataset("nuscenes", nuscenes)
