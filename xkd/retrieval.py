@@ -27,7 +27,8 @@ def retrieval(network, projection, pool, student, frames=32, batch=2):
         voxels, pairs = seen.batch(group, student, settings, rng)
         if not len(pairs["features"]):
             continue
-        points = projection(network.features(voxels.to(device()))).float()
+        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
+            points = projection(network.features(voxels.to(device()))).float()
         means, keys = superpixels(points, {name: value.to(device()) for name, value in pairs.items()})
         like = torch.nn.functional.normalize(means) @ torch.nn.functional.normalize(keys).T
         hits += int((like.argmax(1).cpu() == torch.arange(len(like))).sum())
