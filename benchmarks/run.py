@@ -15,7 +15,7 @@ import xkd
 from xkd.estimate import words
 
 FOLDER = Path(__file__).parent
-PARTS = ("bounds", "hot_paths", "superpixels", "occlusion", "index", "growth", "memory", "step")
+PARTS = ("bounds", "hot_paths", "superpixels", "occlusion", "index", "growth", "memory", "step", "objectives")
 
 
 def main():

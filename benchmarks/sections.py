@@ -5,7 +5,7 @@ import plan
 from markdown import number, spread, table
 from step import MADE, PARTS
 
-KINDS = ("bounds", "hot_paths", "superpixels", "occlusion", "index", "growth", "memory", "step")
+KINDS = ("bounds", "hot_paths", "superpixels", "occlusion", "index", "growth", "memory", "step", "objectives")
 
 
 def rows_of(results, part):
@@ -17,7 +17,13 @@ def page(results, found, drawn):
     parts = [heading(results)]
     if results:
         parts += [goals(found, drawn), bounds(results), hot_paths(results), cuts(results)]
-        parts += [occlusion.section(results), index(results), step(results, drawn), growth(results, drawn)]
+        parts += [
+            occlusion.section(results),
+            index(results),
+            step(results, drawn),
+            objectives(results),
+            growth(results, drawn),
+        ]
         parts += [memory(results), plan.paper(results)]
     parts.append(ALIKE)
     return "\n".join(part.strip() + "\n" for part in parts if part)
@@ -26,11 +32,11 @@ def page(results, found, drawn):
 def heading(results):
     text = """# Benchmarks
 
-Written by `python benchmarks/table.py` from what `make bench` keeps in benchmarks/results; `make bench` does both, on a machine that
-does nothing else, in half an hour on two cores, or less (its part `step` after `dvc repro prepare teacher`, or it is left out). Every
-row is measured in one run on one input, in turn with its peer, after a warm-up: medians, quartiles in brackets. Rows of several
-processes or threads are not: there each way runs again and again, alone, and finds its input in the caches. Absolute times are this
-machine's; ratios travel better. What a GPU does is in [gpu.md](gpu.md).
+Written by `python benchmarks/table.py` from what `make bench` keeps in benchmarks/results; `make bench` does both, on a machine that does
+nothing else, in half an hour on two cores, or less (its parts `step` and `objectives` after `dvc repro prepare teacher views`, or they
+are left out). Every row is measured in one run on one input, in turn with its peer, after a warm-up: medians, quartiles in brackets. Rows
+of several processes or threads are not: there each way runs again and again, alone, and finds its input in the caches. Absolute times are
+this machine's; ratios travel better. What a GPU does is in [gpu.md](gpu.md).
 """
     if not results:
         return text + "\n**No results are kept yet: run `make bench`.**\n"
@@ -186,6 +192,24 @@ is for GPUs and for more machines; two trainings side by side, as `dvc repro` ha
                 f"in them, run at {rate:.1f} Gflop/s in float32, {share:.0%} of a matrix product's rate on one core.\n"
             )
     return text + "\n![The parts of a step](benchmarks/step.png)\n" * ("step" in drawn)
+
+
+def objectives(results):
+    rows = [
+        [row["phase"], row["way"], *(spread(row, f"{n}_low", n, f"{n}_high") for n in ("ms", "ratio", "MB"))]
+        for row in rows_of(results, "objectives")
+    ]
+    if not rows:
+        return ""
+    text = """## Objectives
+
+A step of each pretraining and of each way to fine-tune of the study, and a scan at inference, on the default data, each in a new process:
+the difference of two lengths, so that what comes before the first step does not count. *ratio*: to the first of its phase. *MB*: how far
+the process' highest memory is above that of its libraries. *xmodel* is fine-tuned after *fused*, whose pseudo-labels it learns from; at
+inference *student* is every row but *fused*.
+
+"""
+    return text + table(["phase", "way", "ms", "ratio", "MB"], rows)
 
 
 def growth(results, drawn):

@@ -176,6 +176,8 @@ def test_every_section_and_picture(tmp_path):
         "frame_ms": 1,
         "cameras_ms": 1,
     }
+    objective = {"phase": "pretraining", "way": "ppkt", "ms": 70.0, "ratio": 1.4, "MB": 300.0}
+    objective |= {f"{name}_{end}": objective[name] for name in ("ms", "ratio", "MB") for end in ("low", "high")}
     results = {
         "superpixels": about
         | {"rows": [cut | {"method": m, "recall": r} for m, r in (("slic", 0.8), ("scikit-image slic", 0.9))]},
@@ -191,6 +193,7 @@ def test_every_section_and_picture(tmp_path):
         "growth": about | {"rows": [grown | {"expected": 1.0}]},
         "memory": about | {"rows": rows, "lines": {"prepare": memory.line(rows)}},
         "step": about | {"rows": [own | parts | {"steps": 3} for own in steps]},
+        "objectives": about | {"rows": [objective]},
     }
     found = module("table").targets(results)
     drawn = module("pictures").save(results, found, tmp_path)
@@ -209,4 +212,5 @@ def test_every_section_and_picture(tmp_path):
         "| prepare | 60, 120, 240 | 100 +1,000 ± 0 |" in page
         and "| pairing | points | 1 to 2 | 3 to 6 | +1.00 | +1 |" in page
     )
+    assert "| pretraining | ppkt | 70 [70, 70] | 1.4 [1.4, 1.4] | 300 [300, 300] |" in page
     assert "**Not measured on it**: bounds, hot_paths, occlusion." in page and "| prepare | not measured |" in page

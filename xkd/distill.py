@@ -135,7 +135,7 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
         verify(Path(teacher) / name)
     arguments = (data, student, settings, seed, prepared, teacher)
     with companion.beside(ahead(*arguments)):
-        both, losses, resume = together(settings["processes"], _train, *arguments, label or f"distill-{seed}")
+        both, losses, resume = pretrain(*arguments, label or f"distill-{seed}")
     if first():
         pool = Pool(data, settings, prepared, teacher)
         about = {"objective": settings["objective"], "seed": seed, "loss": ends(losses)} | pool.facts
@@ -145,6 +145,11 @@ def distill(data, student, settings, seed, prepared, teacher, out, metrics, labe
         companion.done(resume)
     meet()
     return losses
+
+
+def pretrain(data, student, settings, seed, prepared, teacher, label):
+    """A student that learnt from a teacher's features. -> (network and projection, losses, the file of the training's state)."""
+    return together(settings["processes"], _train, data, student, settings, seed, prepared, teacher, label)
 
 
 def ends(losses):

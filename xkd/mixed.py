@@ -11,6 +11,7 @@ from xkd.errors import XkdError
 from xkd.fused import early
 from xkd.gathered import Gathered, Seen
 from xkd.losses import lovasz_softmax
+from xkd.parallel import half
 from xkd.prepared import Prepared
 from xkd.sparse import Voxels
 
@@ -166,8 +167,10 @@ def whole(network, source, i, dark=(), reach=None):
     student, prepared, where = network.config, source.prepared, next(network.parameters()).device
     voxels = students.voxels([(prepared.points(i), prepared.intensity(i))], student)
     if source.views is None:
-        return network(voxels.to(where))[1].cpu()
+        with half():
+            return network(voxels.to(where))[1].float().cpu()
     point, values, facts = source.views.views(i, reach, dark)
     seen = Seen(torch.from_numpy(point), torch.from_numpy(values), torch.from_numpy(facts))
     voxels, seen = look(voxels, np.arange(len(voxels.inverse)), seen)
-    return network(voxels.to(where), seen.to(where))[1].cpu()
+    with half():
+        return network(voxels.to(where), seen.to(where))[1].float().cpu()

@@ -26,6 +26,11 @@ def device():
     )
 
 
+def half():
+    """A context in which a network computes in half precision on a GPU, where spconv lacks some kernels in float32; on a CPU nothing."""
+    return torch.autocast("cuda", torch.float16, enabled=device().type == "cuda")
+
+
 def launched():
     """Whether torchrun started this process as one of several."""
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from xkd.objectives import superpixels
-from xkd.parallel import device
+from xkd.parallel import device, half
 
 STILL = {"turn": 0, "flip": 0, "scale": 0, "jitter": 0, "gain": 0}
 
@@ -27,7 +27,7 @@ def retrieval(network, projection, pool, student, frames=32, batch=2):
         voxels, pairs = seen.batch(group, student, settings, rng)
         if not len(pairs["features"]):
             continue
-        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
+        with half():
             points = projection(network.features(voxels.to(device()))).float()
         means, keys = superpixels(points, {name: value.to(device()) for name, value in pairs.items()})
         like = torch.nn.functional.normalize(means) @ torch.nn.functional.normalize(keys).T

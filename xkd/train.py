@@ -16,7 +16,7 @@ from xkd.files import atomic
 from xkd.machine import cores
 from xkd.metrics import confusion
 from xkd.optim import optimisers
-from xkd.parallel import device
+from xkd.parallel import device, half
 from xkd.progress import progress
 
 AHEAD, LOADERS = 3, 8
@@ -113,7 +113,7 @@ def fit(network, make, loss_of, settings, resume, label):
         for optimiser, factor in moved:
             for group in optimiser.param_groups:
                 group["lr"] = factor * rate(step, steps, settings["lr"], settings["warmup"])
-        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
+        with half():
             loss = _loss(loss_of, batch, step, label)
         for parameter in parameters:
             parameter.grad = None
@@ -190,7 +190,7 @@ def predict(student, prepared, indices=None, batch=4):
     @torch.inference_mode()
     def guess(group):
         voxels = student.voxels([(prepared.points(i), prepared.intensity(i)) for i in group])
-        with torch.autocast("cuda", torch.float16, enabled=device().type == "cuda"):
+        with half():
             classes, scan = student(voxels)[1].argmax(1).cpu().numpy(), voxels.scan.cpu().numpy()
         return [(i, classes[scan == b]) for b, i in enumerate(group)]
 

@@ -1,0 +1,150 @@
+"""What a step of each way to train in the study costs, and what a scan costs at inference: time and memory, on the same frames."""
+
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import xkd
+from xkd import distill, finetune, fused, lidar_ssl, mixed, self_training, unlabelled, xmodel
+from xkd import student as students
+from xkd.mixed import Source
+from xkd.objectives import OBJECTIVES
+from xkd.parallel import device
+from xkd.params import overlay
+from xkd.study import Cell
+from xkd.study_start import frames_of, place_of, settings_of
+
+WAYS = [
+    ("pretraining", name) for name in ("cosine", "ppkt", "superpixel", "tolerant", "relational", "xmodel", "lidar-ssl")
+]
+WAYS += [("fine-tuning", name) for name in ("labels", "self-training", "fused", "xmodel")]
+WAYS += [("inference", name) for name in ("student", "fused")]
+"""(phase, what is trained or asked), the first of a phase being the one that the others are compared with. labels: all rows of the block
+pretraining; self-training: those of unlabelled but `xmodel`, whose student learns from what `fused` says of the unlabelled frames."""
+LENGTHS = (10, 60)
+"""Steps of two trainings, whose difference is taken, so that what a training begins and ends with does not count; scans likewise."""
+FEW = 20
+"""Unlabelled frames that are looked at here; how many there are does not change a step."""
+
+
+def table(params, out="out", ways=WAYS, lengths=LENGTHS):
+    """One line a way of `ways`, each measured in a process of its own, one after the other: ms a step (of distill.batch or finetune.batch
+    crops; at inference a scan), ratio to the first of its phase, MB, steps of the whole training (at all labels), minutes of it."""
+    found = pd.DataFrame([measured(params, out, *way, lengths) for way in ways], columns=["ms", "MB"])
+    found = pd.DataFrame(ways, columns=["phase", "way"]).join(found)
+    found["ratio"] = found.ms / found.groupby("phase").ms.transform("first")
+    found["steps"] = [steps(params, out, *way) for way in ways]
+    return found.assign(minutes=found.ms * found.steps / 60_000)[
+        ["phase", "way", "ms", "ratio", "MB", "steps", "minutes"]
+    ]
+
+
+def measured(params, out, phase, name, lengths=LENGTHS):
+    """(ms a step, MB) of one way, in a new process. MB: on a GPU the most that tensors held there; else how far the process' highest
+    memory is above what its libraries take, pages of mapped data included."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, params, out, phase, name, lengths).result()
+
+
+def steps(params, out, phase, name):
+    """Steps of the whole training of one way, at all labels; none at inference."""
+    if phase == "inference":
+        return None
+    if phase == "pretraining":
+        return params["distill"]["steps"]
+    frames = len(frames_of(params, Cell("pretraining", "scratch", 1, 0, Path()), out))
+    return finetune.steps(frames, params["fused"] if name == "fused" else settings_of(params))
+
+
+def _measured(params, out, phase, name, lengths):
+    torch.set_num_threads(1)
+    before, seconds = _held(), []
+    with tempfile.TemporaryDirectory() as folder:
+        run = {"pretraining": _pretraining, "fine-tuning": _finetuning, "inference": _inference}[phase]
+        run = run(params, out, name, Path(folder))
+        run(1)  # what is compiled and opened at the first step
+        for count in lengths:
+            start = time.perf_counter()
+            run(count)
+            seconds.append(time.perf_counter() - start)
+    mb = torch.cuda.max_memory_allocated() / 2**20 if device().type == "cuda" else _held() - before
+    return 1000 * (seconds[1] - seconds[0]) / (lengths[1] - lengths[0]), mb
+
+
+def _held():
+    """The most that this process has held, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _pretraining(params, out, name, folder):
+    """run(steps) of an init's training, as `xkd.study_start.initial` has it."""
+    place, root = place_of(params, out), xkd.ROOT / out
+
+    def run(count):
+        settings = params["distill"] | {"steps": count} | ({"objective": name} if name in OBJECTIVES else {})
+        given = (params["data"], params["student"], settings, 0, place.prepared, root / "teacher")
+        label = f"cost-{name}"
+        if name == "xmodel":
+            *_, resume = xmodel.pretrain(*given, params, place.views, label)
+        else:
+            *_, resume = (lidar_ssl if name == "lidar-ssl" else distill).pretrain(*given, label)
+        resume.unlink(missing_ok=True)
+
+    return run
+
+
+def _finetuning(params, out, name, folder):
+    """run(steps) of a training on labels, as `xkd.study_cell.train` has it, with pseudo-labels of a few frames where it needs them."""
+    place, cell = place_of(params, out), Cell("pretraining", "scratch", 1, 0, Path())
+    frames, train = frames_of(params, cell, out), place.split(params["data"]["train"])
+    init, said = folder / "init", folder / "said"
+    finetune.scratch(params["student"], train.classes, 0, init)
+    if name == "xmodel":
+        unlabelled.predict(_fused(params, place), place, frames, FEW, said, "cost-predict")
+
+    def run(count):
+        length = {"steps": {"base": count, "per_frame": 0, "most": count}}
+        sections = overlay(params, {"mixing": {"frames": FEW}, "fused": length})
+        given = (params["student"], params["finetune"] | length)
+        if name == "labels":
+            *_, resume = finetune.train(train, frames, init, *given, 0.001, 0, "cost-labels")
+        else:
+            beside = [said] * (name == "xmodel")
+            trained = {
+                "self-training": self_training.train,
+                "fused": unlabelled.train_fused,
+                "xmodel": unlabelled.train_student,
+            }
+            *_, resume = trained[name](place, frames, *beside, init, *given, sections, 0.001, 0, f"cost-{name}")
+        resume.unlink(missing_ok=True)
+
+    return run
+
+
+def _inference(params, out, name, folder):
+    """run(scans) of a network with fresh weights: the student, which is the same whatever it learnt from, or the fused network."""
+    place = place_of(params, out)
+    split = place.split(params["data"]["train"])
+    source = Source(split, place.gathered(params["data"]["train"]) if name == "fused" else None)
+    student = students.build(params["student"] | {"classes": split.classes}, 0).to(device()).eval()
+    network = _fused(params, place) if name == "fused" else student
+
+    def run(count):
+        for i in range(count):
+            mixed.whole(network, source, i % len(split))
+
+    return run
+
+
+def _fused(params, place):
+    train, sizes = params["data"]["train"], params["fused"]
+    given = {key: sizes[key] for key in ("width", "heads", "early", "late")}
+    config = params["student"] | {"classes": place.split(train).classes}
+    return fused.build(config, place.gathered(train).channels, 0, **given).to(device()).eval()
