@@ -2,12 +2,13 @@
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from xkd import XkdError, study, study_count
+from xkd import XkdError, study, study_cell, study_count
 from xkd.metrics import iou
 from xkd.params import profile
 from xkd.study_variants import VARIANTS
@@ -128,6 +129,31 @@ def test_counts_by_hand():
     assert found["coverage"].tolist() == [[[0, 0, 1], [1, 1, 0]], [[1, 1, 0], [0, 0, 1]]]
 
 
+def test_cells_begin_when_their_init_is_there_and_one_that_fails_stops_no_other(params, monkeypatch, tmp_path):
+    begun, there = [], set()
+
+    def initial(params, cell, out):
+        if cell.seed == 2:
+            raise XkdError("no init")
+        there.add(cell.seed)
+
+    def train(params, cell, out):
+        assert cell.seed in there
+        begun.append((cell.seed, cell.fraction))
+        if (cell.seed, cell.fraction) == (0, 0.5):
+            raise XkdError("the loss is nan")
+
+    monkeypatch.setattr(study_cell, "initial", initial)
+    monkeypatch.setattr(study_cell, "train", train)
+    params["study"] |= {"fractions": [0.5, 1], "seeds": [0, 1, 2]}
+    left = study.cells(params, "pretraining", "cosine", tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        ended = [str(error) for error in study._ended(pool, params, left, "out")]
+    # Both cells of the seed without an init, one that failed, and three that went well.
+    assert sorted(ended) == ["None"] * 3 + ["no init"] * 2 + ["the loss is nan"]
+    assert sorted(begun) == [(0, 0.5), (0, 1), (1, 0.5), (1, 1)]
+
+
 @pytest.mark.parametrize(
     ("block", "row"),
     [
@@ -141,11 +167,16 @@ def test_counts_by_hand():
         ("images", "teacher-probe"),
         ("further", "labels"),
         ("further", "xmodel"),
+        ("further", "labels-long"),
+        ("further", "self-training"),
         ("linear", "scratch"),
         ("nearest", "scratch"),
         ("teachers", "cosine-shuffled"),
         ("teachers", "cosine-unsupervised"),
         ("ablation", "one-camera"),
+        ("ablation", "own-images"),
+        ("ablation", "no-views"),
+        ("ablation", "self-labels"),
         ("ablation", "hard-labels"),
         ("ablation", "few-superpixels"),
     ],
@@ -153,7 +184,8 @@ def test_counts_by_hand():
 def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     (cell,) = study.run(params, block, row, out, tmp_path)
     steps = params["finetune"]["steps"]["base"]
-    assert cell["steps"] == (0 if block in STILL else {"scratch-long": 2 * steps, "teacher-probe": 0}.get(row, steps))
+    longer = {"scratch-long": 2 * steps, "labels-long": 3.5 * steps, "teacher-probe": 0}
+    assert cell["steps"] == (0 if block in STILL else longer.get(row, steps))
     assert 0 <= cell["miou"] <= 100 and cell["block"] == block and cell["init"] == row
     file = tmp_path / block / f"{row}-1-0.json"
     counts = study_count.unpacked(cell["counts"])
@@ -166,9 +198,8 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     assert study.run(params, block, row, out, tmp_path) == [cell] and file.stat().st_mtime_ns == before
     (own,) = study.cells(params, block, row, tmp_path)
     kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}
-    kind = kind.get(
-        block, "xmodel" if (block, row) == ("further", "xmodel") else "pretraining" if block == "further" else block
-    )
+    kind = kind.get(block, "pretraining" if block == "further" else block)
+    kind = {("further", "xmodel"): "xmodel"}.get((block, row), "unlabelled" if row.startswith("self-") else kind)
     for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else kind]:
         assert not study.done(changed(params, *change), own, out), change
     for change in [("report", "draws", 7), ("finetune", "shown", 2), ("study", "lr", "ppkt", 0.5)]:

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from xkd import mini_unsupervised, params, study_cell, study_inputs
+from xkd.extract import choose
 from xkd.gathered import Gathered
 from xkd.mini import load_mini
-from xkd.prepared import TeacherFeatures
+from xkd.prepared import Prepared, TeacherFeatures
 
 
 def test_nothing_stays_in_its_place():
@@ -23,11 +24,35 @@ def test_shuffled_pairs_have_the_features_of_another_frame(stages, tmp_path):
     for i, j in enumerate(other):
         point, superpixel, features = mixed.pairs(i)
         assert point.tolist() == own.pairs(i)[0].tolist() and superpixel.tolist() == own.pairs(i)[1].tolist()
-        least = min(len(point), len(own.pairs(j)[0]))
-        assert np.array_equal(features[:least], own.pairs(j)[2][:least])
-        least = min(len(own.superpixels(i)), len(own.superpixels(j)))
-        assert np.array_equal(mixed.superpixels(i)[:least], own.superpixels(j)[:least])
+        for found, theirs in ((features, own.pairs(j)[2]), (mixed.superpixels(i), own.superpixels(j))):
+            # Each of the other frame's once where there are as many, and not in their order, which says where in the image each is.
+            least = min(len(found), len(theirs))
+            rows = {tuple(row) for row in theirs}
+            assert all(tuple(row) in rows for row in found)
+            assert len(found) != len(theirs) or np.array_equal(rowsorted(found), rowsorted(theirs))
+            assert not np.array_equal(found[:least], theirs[:least])
     assert mixed.digest != own.digest
+
+
+def rowsorted(values):
+    return values[np.lexsort(values.T)]
+
+
+def test_pairs_of_the_first_camera_alone(stages, tmp_path):
+    settings = params.profile("smoke")["teacher"]
+    prepared = Prepared(stages / "prepared", "train")
+    study_inputs.of_camera(stages / "teacher" / "train", prepared, settings, tmp_path / "train")
+    own, few = TeacherFeatures(stages / "teacher", "train"), TeacherFeatures(tmp_path, "train")
+    for i in range(6):
+        chosen, pairs = choose(prepared, i, settings), prepared.pairs(i)
+        point, superpixel, features = own.pairs(i)
+        assert np.array_equal(point, pairs.point[chosen])  # so that the cameras below are those of the features
+        first = pairs.camera[chosen] == 0
+        assert 0 < first.sum() < len(first)
+        for found, expected in zip(few.pairs(i), (point[first], superpixel[first], features[first]), strict=True):
+            assert np.array_equal(found, expected)
+        assert np.array_equal(few.superpixels(i), own.superpixels(i))
+    assert few.digest != own.digest
 
 
 def test_views_of_the_own_sweep_of_one_camera_and_none(gathered, tmp_path):

@@ -70,7 +70,7 @@ class Split:
 
     def __init__(self, teacher, dataset, prepared, settings):
         self.dataset, self.prepared = dataset, prepared
-        self.chosen = [_choose(prepared, i, settings) for i in range(len(prepared))]
+        self.chosen = [choose(prepared, i, settings) for i in range(len(prepared))]
         self.offsets = np.concatenate([[0], np.cumsum([len(c) for c in self.chosen])])
         ends = [prepared.superpixels(i) for i in range(len(prepared))]
         self.starts = np.array([start for start, _ in ends] + [ends[-1][1]])
@@ -215,7 +215,8 @@ def feature_maps(teacher, cameras):
     return [f for group in _same_size(cameras) for f in _dense(teacher, group)]
 
 
-def _choose(prepared, i, settings):
+def choose(prepared, i, settings):
+    """Which pairs of frame i have a feature: their indices among those of `Prepared.pairs`, ascending."""
     count = len(prepared.pairs(i).point)
     keep = min(count, settings["pairs_per_frame"])
     return np.sort(np.random.default_rng([settings["seed"], i]).choice(count, keep, replace=False))

@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+import sys
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ ROWS = {
     "pretraining": ("scratch", "scratch-long", *PRETRAINED),
     "unlabelled": ("self-training", *PRETRAINED),
     "images": ("fused", "teacher-probe"),
-    "further": ("labels", "xmodel"),
+    "further": ("labels", "labels-long", "self-training", "xmodel"),
     "linear": ("scratch", *PRETRAINED),
     "nearest": ("scratch", *PRETRAINED),
     "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
@@ -35,7 +36,8 @@ ROWS = {
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
-further: a network trained from scratch on the labels is trained once more, on these alone or as in (unlabelled, xmodel);
+further: a network trained from scratch on the labels is trained once more, on these alone (labels-long: for as long as xmodel takes with
+its fused network), or as in (unlabelled, self-training) or (unlabelled, xmodel);
 linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
 ablation: (unlabelled, xmodel) with one thing changed."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
@@ -49,9 +51,9 @@ LIDAR_ONLY = {
 }
 LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("linear", "nearest")}
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
-LIDAR_ONLY["further"] = [("further", "labels")]
+LIDAR_ONLY["further"] = [("further", row) for row in ("labels", "labels-long", "self-training")]
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
-ablation, with the whole method; more training of a trained network, with as much of it on labels alone."""
+ablation, with the whole method; more training of a trained network, with more of it without images."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,13 @@ def done(params, cell, out="out"):
 def _member(parent):
     end_with(parent)
     os.environ.pop("DVC_STAGE", None)  # the pool keeps every core busy: no training of a later stage beside it
+    torch.set_num_threads(1)
 
 
 def run(params, block, row, out="out", folder=METRICS):
-    """Trains the cells of one row that are not there yet, as many at a time as there are cores; -> all its metrics, in `cells`' order."""
-    from xkd.study_cell import initial, train
+    """Trains the cells of one row that are not there yet, as many at a time as there are cores; -> all its metrics, in `cells`' order.
+
+    Errors: the first of those that cells ended with, after all others have been trained."""
     from xkd.study_inputs import make
 
     wanted = cells(check(params), block, row, folder)
@@ -123,16 +127,38 @@ def run(params, block, row, out="out", folder=METRICS):
     if left:
         workers = 1 if torch.cuda.is_available() else max(1, cores() // params["finetune"]["processes"])
         spawn = multiprocessing.get_context("spawn")
-        starts = {cell.seed: cell for cell in left}.values()
         params = varied(params, left[0])
         make(params, left[0], out)
         try:
             with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
-                list(pool.map(initial, *zip(*((params, cell, out) for cell in starts), strict=True)))
-                ready = pool.map(train, *zip(*((params, cell, out) for cell in left), strict=True))
-                list(progress(ready, f"study-{block}-{row}", len(left)))
+                ended = progress(_ended(pool, params, left, out), f"study-{block}-{row}", len(left))
+                errors = [error for error in ended if error]
         except BrokenProcessPool:
             raise XkdError(
                 f"study {block} {row}: a process was killed, most often for want of memory; run it again, it goes on."
             ) from None
+        if errors:
+            print(f"xkd: study {block} {row}: {len(errors)} of {len(left)} cells failed.", file=sys.stderr)
+            raise errors[0]
     return [read_json(cell.file) for cell in wanted]
+
+
+def _ended(pool, params, left, out):
+    """Yields for each cell its error, or None, when it has ended; those of a seed begin when its init is there."""
+    from xkd.study_cell import initial, train
+
+    seeds = {}
+    for cell in left:
+        seeds.setdefault(cell.seed, []).append(cell)
+    waiting = {pool.submit(initial, params, own[0], out): own for own in seeds.values()}
+    while waiting:
+        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            following, error = waiting.pop(future), future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise error
+            if error:
+                yield from [error] * max(1, len(following))
+            elif following:
+                waiting |= {pool.submit(train, params, cell, out): [] for cell in following}
+            else:
+                yield None

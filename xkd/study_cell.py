@@ -39,6 +39,14 @@ CODE = {
 }
 """The modules that a kind of training hangs on, besides those of its init and its backbone."""
 
+LONGER = {"scratch-long": 2, "labels-long": 3.5}
+"""Rows that are trained for so many times the steps; labels-long: for about the time that `xmodel` takes on two cores, with its fused
+network and what that says of the unlabelled frames (`xkd.study_cost`)."""
+ALIGNED = ("pretraining", "teachers", "ablation")
+"""Blocks whose files say what became of an init's pretraining; others start from inits of these."""
+NEIGHBOURS = 250
+"""Points of a labelled frame that k-NN looks among, of the 2000 that a linear probe learns from: its cost is the product of both."""
+
 
 def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
@@ -105,7 +113,7 @@ def train(params, cell, out):
         guesses = {i: mixed.whole(network, seen, i).argmax(1).numpy() for i in range(len(validation))}
     else:
         if kind == "labels":
-            count *= 2 if cell.row == "scratch-long" else 1
+            count = round(count * LONGER.get(cell.row, 1))
             init, label, longer = (
                 arguments[0],
                 arguments[-1],
@@ -128,7 +136,7 @@ def train(params, cell, out):
         "made_of": made,
     }
     result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}
-    if cell.block == "pretraining" and aligned(arguments[0]).exists():
+    if cell.block in ALIGNED and aligned(arguments[0]).exists():
         result["pretraining"] = read_json(aligned(arguments[0]))
     if made != made_of(params, cell, out):
         raise XkdError(
@@ -185,7 +193,8 @@ def frozen(place, frames, seed, init, kind, points=2000):
         return network.features(network.voxels([(prepared.points(i), prepared.intensity(i))]))
 
     torch.set_num_threads(1)
-    known = probe.drawn(train, frames, lambda i: features(train, i), points, seed)
+    count = NEIGHBOURS if kind == "nearest" else points
+    known = probe.drawn(train, frames, lambda i: features(train, i), count, seed)
     guess = {"linear": probe.linear, "nearest": probe.nearest}[kind](*known, len(train.classes))
     return {i: guess(features(validation, i)).numpy() for i in range(len(validation))}
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import xkd
 from xkd.arrays import map_bare, map_npy
-from xkd.extract import extract
+from xkd.extract import choose, extract
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gather import gather, opened
 from xkd.gathered import FIELDS, Gathered
@@ -16,7 +16,7 @@ from xkd.mini_unsupervised import train_unsupervised
 from xkd.parallel import device
 from xkd.params import overlay
 from xkd.prepare import prepare
-from xkd.prepared import TeacherFeatures
+from xkd.prepared import Prepared, TeacherFeatures
 from xkd.study_variants import variant_of
 from xkd.teachers import mini, random
 
@@ -45,14 +45,16 @@ def inputs(params, cell, out):
     if not variant or not (variant.source or variant.views):
         return own
     kind = variant.source or f"views-{variant.views}"
-    facts = [kind, params["data"], params["teacher"], params["views"], params["prepare"]] if variant.source else [kind]
+    facts = [kind, params["data"], params["teacher"], params["views"], params["prepare"]]
     names = [params["data"]["train"], *params["data"]["unlabelled"]]
     base = [TeacherFeatures(own.teacher, name, params["data"]["train"]).digest for name in names]
     base += [Gathered(own.views, name).digest for name in names] if variant.views else []
     name = f"{kind}-{digest([facts, base], *(xkd.ROOT / 'xkd' / file for file in CODE))[:16]}"
     folder = root / "study" / name
     if variant.views:
-        return Inputs(own.prepared, own.teacher, folder, name)
+        return Inputs(
+            own.prepared, own.teacher if variant.views == "none" else folder / "teacher", folder / "views", name
+        )
     prepared = folder / "prepared" if variant.source == "superpixels" else own.prepared
     return Inputs(prepared, folder / "teacher", folder / "views" if has_views(variant) else own.views, name)
 
@@ -69,13 +71,22 @@ def make(params, cell, out):
         return
     own = Inputs(*(xkd.ROOT / out / name for name in ("prepared", "teacher", "views")))
     with atomic(xkd.ROOT / out / "study" / found.name, folder=True) as folder:
+        names = (params["data"]["train"], *params["data"]["unlabelled"])
         if variant.views:
-            for name in (params["data"]["train"], *params["data"]["unlabelled"]):
-                fewer(own.views / name, variant.views, folder / name)
+            for name in names:
+                fewer(own.views / name, variant.views, folder / "views" / name)
+        if variant.views == "own":
+            settings = params["teacher"] | {"reach": 0}
+            extract(opened(settings, own.teacher), params["data"], own.prepared, settings, folder / "teacher")
+        elif variant.views == "camera":
+            for name in names:
+                of_camera(
+                    own.teacher / name, Prepared(own.prepared, name), params["teacher"], folder / "teacher" / name
+                )
         elif variant.source == "shuffled":
-            for name in (params["data"]["train"], *params["data"]["unlabelled"]):
+            for name in names:
                 shuffled(own.teacher / name, folder / "teacher" / name, params["teacher"]["seed"])
-        else:
+        elif variant.source:
             another(params, variant, own, folder)
 
 
@@ -108,21 +119,46 @@ def another(params, variant, own, folder):
 
 
 def shuffled(features, out, seed):
-    """A split of out/teacher in which every frame has the features of another one, drawn with `seed`: pairs that say nothing."""
-    about = {name: value for name, value in read_json(features / "features.json").items() if name != "digest"}
-    arrays = {file.stem: map_npy(file) for file in features.glob("*.npy")}
+    """A split of out/teacher in which every frame has the features of another one in any order, both drawn with `seed`: pairs that say
+    nothing. (In their order they would say where in the image a point is, which is much the same in every frame.)"""
+    about, arrays = _kept(features)
     with atomic(out, folder=True) as folder:
         for offsets, values in (("offsets", "features"), ("superpixel_offsets", "superpixel_features")):
             starts, ends = arrays[offsets][:-1], arrays[offsets][1:]
             other = derangement(len(starts), seed)
             mixed = [
-                arrays[values][np.resize(np.arange(starts[j], ends[j]), ends[i] - starts[i])]
+                arrays[values][np.resize(_order(starts[j], ends[j], seed), ends[i] - starts[i])]
                 for i, j in enumerate(other)
             ]
             arrays[values] = np.concatenate(mixed)
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array)
-        write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
+        _keep(folder, about, arrays)
+
+
+def _order(start, end, seed):
+    return start + np.random.default_rng([seed, int(start)]).permutation(end - start)
+
+
+def of_camera(features, prepared, settings, out):
+    """A split of out/teacher with the pairs alone of the first camera of each sweep. settings: the section teacher."""
+    about, arrays = _kept(features)
+    chosen = [prepared.pairs(i).camera[choose(prepared, i, settings)] == 0 for i in range(len(prepared))]
+    kept = np.concatenate(chosen)
+    with atomic(out, folder=True) as folder:
+        arrays |= {name: arrays[name][kept] for name in ("point", "superpixel", "features")}
+        arrays["offsets"] = np.concatenate([[0], np.cumsum([own.sum() for own in chosen])])
+        _keep(folder, about, arrays)
+
+
+def _kept(features):
+    """(JSON, arrays by name) of a split of out/teacher."""
+    about = {name: value for name, value in read_json(features / "features.json").items() if name != "digest"}
+    return about, {file.stem: map_npy(file) for file in features.glob("*.npy")}
+
+
+def _keep(folder, about, arrays):
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    write_json(folder / "features.json", about | {"digest": digest(*sorted(folder.iterdir()), about)})
 
 
 def derangement(count, seed):

@@ -8,13 +8,14 @@ from xkd.params import overlay
 @dataclass(frozen=True)
 class Variant:
     """What a row does otherwise. `changes`: laid over params.yaml; `start`: the init; `source`, `views`: what is made for it by
-    `xkd.study_inputs`; `hard`: pseudo-labels are the likeliest class alone."""
+    `xkd.study_inputs`; `hard`: pseudo-labels are the likeliest class alone; `own`: the student's own average labels the frames."""
 
     changes: dict = field(default_factory=dict)
     start: str = "xmodel"
     source: str | None = None
     views: str | None = None
     hard: bool = False
+    own: bool = False
 
 
 def _term(**weights):
@@ -25,11 +26,12 @@ VARIANTS = {
     ("teachers", "cosine-random"): Variant(start="cosine", source="random"),
     ("teachers", "cosine-unsupervised"): Variant(start="cosine", source="unsupervised"),
     ("teachers", "cosine-shuffled"): Variant(start="cosine", source="shuffled"),
-    ("ablation", "no-images"): Variant(views="none"),
+    ("ablation", "no-views"): Variant(views="none"),
     ("ablation", "own-images"): Variant(views="own"),
     ("ablation", "one-camera"): Variant(views="camera"),
     ("ablation", "no-early-fusion"): Variant({"fused": {"early": False}}),
     ("ablation", "no-late-fusion"): Variant({"fused": {"late": False}}),
+    ("ablation", "self-labels"): Variant(own=True),
     ("ablation", "hard-labels"): Variant(hard=True),
     ("ablation", "few-unlabelled"): Variant({"mixing": {"frames": 200}}),
     ("ablation", "start-scratch"): Variant(start="scratch"),
