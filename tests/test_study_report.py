@@ -51,7 +51,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_study_says_how_little_it_rests_on(sections, folder):
     found = study_report.collect(sections, folder=folder)
-    assert study_report.size(found) == "Labelled frames: 4; validation: 3 streets."
+    said = study_report.size(found)
+    assert said.startswith("Labelled frames: 4; validation: 3 streets. Not there: ")
+    # Of the nine rows of the first block three are there.
+    assert "pretraining lidar-ssl (2), pretraining ppkt (2)" in said and "pretraining scratch" not in said
     for seed in (0, 1):
         for row, hits in (("scratch", 40 + seed), ("scratch-long", 41), ("cosine", 50)):
             write(folder, "pretraining", row, 0.01, seed, hits, streets=1)
@@ -70,10 +73,11 @@ def test_how_often_a_superpixel_finds_its_own_is_counted_once_a_seed(sections, f
             write(folder, "pretraining", "ppkt", fraction, seed, 40, pretraining=before)
             write(folder, "pretraining", "lidar-ssl", fraction, seed, 40, pretraining={"loss": [3.0, 2.0]})
     found = study_report.aligned(study_report.collect(sections, folder=folder))
-    assert set(found.index) == {"ppkt", "lidar-ssl"}  # the others were not pretrained, as far as these cells say
+    own, ssl = ("pretraining", "ppkt"), ("pretraining", "lidar-ssl")
+    assert set(found.index) == {own, ssl}  # the others were not pretrained, as far as these cells say
     expected = {"first": 2, "last": 1.5, "found": 30, "sd": 200**0.5, "n": 2, "chance": 2, "held": True}
-    assert found.loc["ppkt"].to_dict() == pytest.approx(expected)
-    assert found.loc["lidar-ssl", ["first", "last"]].tolist() == [3, 2] and np.isnan(found.loc["lidar-ssl", "found"])
+    assert found.loc[own].to_dict() == pytest.approx(expected)
+    assert found.loc[ssl, ["first", "last"]].tolist() == [3, 2] and np.isnan(found.loc[ssl, "found"])
 
 
 def test_a_row_is_compared_with_the_strongest_that_saw_no_image(sections, folder):
@@ -87,6 +91,36 @@ def test_a_row_is_compared_with_the_strongest_that_saw_no_image(sections, folder
     assert line.high - line.difference == pytest.approx(12.706 * (2 / 2) ** 0.5, abs=0.01)
     assert table.loc["scratch-long"].baseline == ""  # it is the baseline
     assert table.loc["scratch"].difference == pytest.approx(-2)
+
+
+def test_rows_with_few_seeds_share_their_deviation(sections, folder):
+    for seed, (whole, hard, many, few) in enumerate([(60, 58, 61, 55), (62, 58, 61, 57)]):
+        write(folder, "unlabelled", "xmodel", 0.01, seed, whole)
+        for row, hits in (("hard-labels", hard), ("superpixels", many), ("few-superpixels", few)):
+            write(folder, "ablation", row, 0.01, seed, hits)
+    table = study_report.table(study_report.collect(sections, folder=folder), "ablation", draws=50).set_index("row")
+    assert table.loc["hard-labels"].baseline == table.loc["superpixels"].baseline == "unlabelled xmodel"
+    assert table.loc["few-superpixels"].baseline == "ablation superpixels"
+    # Differences -2 and -4, 1 and -1, -6 and -4: each has a variance of 2, and t of the three degrees of freedom together is 3.182.
+    assert table.difference.to_dict() == pytest.approx({"hard-labels": -3, "superpixels": 0, "few-superpixels": -5})
+    assert (table.high - table.difference).tolist() == pytest.approx([3.182 * (2 / 2) ** 0.5] * 3, abs=0.01)
+
+
+def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder):
+    sections["study"]["fractions"] = [0.01, 0.25]
+    for seed in (0, 1):
+        for fraction, own, cosine in ((0.01, 50, 49), (0.25, 60, 58)):
+            write(folder, "pretraining", "xmodel", fraction, seed, own + seed)
+            write(folder, "pretraining", "cosine", fraction, seed, cosine + seed)
+        write(folder, "pretraining", "scratch", 0.25, seed, 48)
+    found = study_report.collect(sections, folder=folder)
+    lines = study_report.versus(found, "pretraining", draws=50).set_index(["over", "fraction"])
+    assert lines.difference[("cosine", 0.01)] == pytest.approx(1) and lines.difference[("cosine", 0.25)] == 2
+    assert lines.pairs.eq(2).all() and "xmodel" not in lines.index.get_level_values("over")
+    fewer = study_report.fewer(found, draws=50).set_index("row")
+    # At 1 % of the labels 50 and 51, where scratch has 48 at the highest share there is.
+    assert fewer.difference["xmodel"] == pytest.approx(2.5) and fewer.fraction.eq(0.01).all()
+    assert set(fewer.index) == {"cosine", "xmodel"}
 
 
 def test_gains_by_distance_coverage_and_class(sections, folder):

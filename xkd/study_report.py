@@ -1,6 +1,7 @@
 """The numbers of the study: every row against the strongest that saw no image, and where a gain comes from."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,11 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import LIDAR_ONLY, METRICS, ROWS, cells, done
+from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, done
 from xkd.study_count import DISTANCES, unpacked
+
+AGAINST = {("ablation", "few-superpixels"): ("ablation", "superpixels")}
+"""Rows (block, row) that are another one with one thing changed."""
 
 
 @dataclass
@@ -18,12 +22,13 @@ class Study:
     """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; of inits that were
     pretrained first and last, their loss, and hit, among and held, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
-    because they are of other parameters, code or data than these."""
+    because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there}."""
 
     table: pd.DataFrame
     counts: dict
     classes: list
     stale: int = 0
+    missing: dict = field(default_factory=dict)
 
     @property
     def streets(self):
@@ -35,10 +40,14 @@ class Study:
         sets = [{s for b, r, f, s in self.counts if (b, r, f) == (*row, fraction)} for row in rows]
         return sorted(set.intersection(*sets))
 
-    def mean(self, fraction, row):
-        """Mean mIoU of a row (block, row) over its seeds; NaN where there is none."""
+    def scores(self, fraction, row):
+        """mIoU of a row (block, row), one a seed."""
         mine = (self.table.block == row[0]) & (self.table.row == row[1]) & (self.table.fraction == fraction)
-        return self.table.miou[mine].mean()
+        return self.table.miou[mine]
+
+    def mean(self, fraction, row):
+        """Its mean; NaN where there is none."""
+        return self.scores(fraction, row).mean()
 
     def stack(self, name, fraction, row, seeds):
         return np.stack([self.counts[*row, fraction, seed][name] for seed in seeds])
@@ -69,7 +78,8 @@ def collect(params, out="out", folder=METRICS):
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
         raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
-    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files))
+    missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in set(files))
+    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files), dict(missing))
 
 
 def iou(counts):
@@ -85,58 +95,106 @@ def strongest(study, block, fraction):
     return max(there, key=lambda row: study.mean(fraction, row), default=None)
 
 
+def differences(study, pairs, draws=1000, seed=0):
+    """Paired differences in mIoU and their 95 % intervals (`xkd.statistics.paired`), the deviation over seeds pooled over all that are
+    given. pairs: {key: (a, b)}, each (block, row, fraction) -> {key: {difference (a - b), low, high, pairs (seeds)}}, without those that
+    share no seed."""
+    gains, variances = {}, {}
+    for key, (a, b) in pairs.items():
+        seeds = sorted(set(study.seeds(a[2], a[:2])) & set(study.seeds(b[2], b[:2])))
+        if seeds:
+            own, other = (study.stack("streets", fraction, row, seeds) for *row, fraction in (a, b))
+            gains[key] = np.nanmean(iou(own.sum(1)), 1) - np.nanmean(iou(other.sum(1)), 1)
+            variances[key] = _street_variance(own, other, np.random.default_rng(seed), draws)
+    if not gains:
+        return {}
+    # By place: a key may be of several parts, which an index would take apart.
+    found = statistics.paired(dict(enumerate(gains.values())), dict(enumerate(variances.values())))
+    lines = zip(gains, found["mean"], found.low, found.high, found.n, strict=True)
+    return {key: {"difference": mean, "low": low, "high": high, "pairs": int(n)} for key, mean, low, high, n in lines}
+
+
 def table(study, block, draws=1000, seed=0):
-    """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there, and the paired difference to
-    it with its 95 % interval (`xkd.statistics.paired`)."""
+    """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there (or that of `AGAINST`), and the
+    paired difference to it with its interval. The deviation is pooled over the fractions of a row, in the blocks of `SIDE`, which have few
+    seeds, over their rows as well."""
+    fractions, against = sorted(study.table.fraction.unique()), {}
+    for fraction in fractions:
+        strong = strongest(study, block, fraction)
+        for own in [(block, row) for row in ROWS[block]]:
+            baseline = AGAINST.get(own, strong)
+            if baseline and baseline != own:
+                against[*own, fraction] = (*baseline, fraction)
+    given = {a: (a, b) for a, b in against.items()}
+    parts = [given] if block in SIDE else [{k: v for k, v in given.items() if k[1] == row} for row in ROWS[block]]
+    found = {key: line for part in parts for key, line in differences(study, part, draws, seed).items()}
     lines = []
-    fractions = sorted(study.table.fraction.unique())
     for row in ROWS[block]:
-        own, gains, variances, against = (block, row), {}, {}, {}
         for fraction in fractions:
-            baseline = strongest(study, block, fraction)
-            seeds = study.seeds(fraction, own, baseline) if baseline else []
-            if not seeds or baseline == own:
-                continue
-            a, b = (study.stack("streets", fraction, which, seeds) for which in (own, baseline))
-            gains[fraction] = np.nanmean(iou(a.sum(1)), 1) - np.nanmean(iou(b.sum(1)), 1)
-            variances[fraction] = _street_variance(a, b, np.random.default_rng(seed), draws)
-            against[fraction] = " ".join(baseline)
-        found = statistics.paired(gains, variances) if gains else pd.DataFrame()
-        for fraction in fractions:
-            scores = study.table[
-                (study.table.block == block) & (study.table.row == row) & (study.table.fraction == fraction)
-            ].miou
-            if not len(scores):
-                continue
-            line = {"row": row, "fraction": fraction, "mean": scores.mean(), "sd": scores.std(ddof=1), "n": len(scores)}
-            line |= {"baseline": against.get(fraction, ""), "difference": None, "low": None, "high": None, "pairs": 0}
-            if fraction in gains:
-                mean, low, high, pairs = found.loc[fraction, ["mean", "low", "high", "n"]]
-                line |= {"difference": mean, "low": low, "high": high, "pairs": int(pairs)}
-            lines.append(line)
+            scores = study.scores(fraction, (block, row))
+            if len(scores):
+                line = {
+                    "row": row,
+                    "fraction": fraction,
+                    "mean": scores.mean(),
+                    "sd": scores.std(ddof=1),
+                    "n": len(scores),
+                }
+                other = found.get((block, row, fraction))
+                line["baseline"] = " ".join(against[block, row, fraction][:2]) if other else ""
+                lines.append(line | (other or {"difference": None, "low": None, "high": None, "pairs": 0}))
+    return pd.DataFrame(lines)
+
+
+def versus(study, block, row="xmodel", draws=1000, seed=0):
+    """One line a (row, fraction) of a block: the paired difference of `row` to it, pooled over the fractions."""
+    fractions, lines = sorted(study.table.fraction.unique()), []
+    for other in ROWS[block]:
+        if other != row:
+            pairs = {fraction: ((block, row, fraction), (block, other, fraction)) for fraction in fractions}
+            found = differences(study, pairs, draws, seed)
+            lines += [{"row": row, "over": other, "fraction": fraction} | line for fraction, line in found.items()]
+    return pd.DataFrame(lines)
+
+
+def fewer(study, draws=1000, seed=0):
+    """One line a pretrained row of both blocks: its paired difference at the second highest share of the labels to scratch at the highest;
+    none where there is one share alone."""
+    fractions, lines = sorted(study.table.fraction.unique()), []
+    for block in ("pretraining", "unlabelled") if len(fractions) > 1 else ():
+        for row in PRETRAINED:
+            pair = ((block, row, fractions[-2]), ("pretraining", "scratch", fractions[-1]))
+            found = differences(study, {row: pair}, draws, seed)
+            lines += [{"block": block, "row": name, "fraction": fractions[-2]} | line for name, line in found.items()]
     return pd.DataFrame(lines)
 
 
 def size(study):
-    """One sentence on how much the numbers rest on."""
+    """How much the numbers rest on, and which cells are not there."""
     frames = ", ".join(map(str, sorted(set(study.table.frames))))
     said = f"Labelled frames: {frames}; validation: {study.streets} {'street' if study.streets == 1 else 'streets'}."
     if study.streets == 1:
         said += " Of one street there is no spread to tell: intervals are over seeds alone, and too narrow."
+    if study.missing:
+        rows = [f"{block} {row} ({n})" for (block, row), n in study.missing.items()]
+        more = f" and {len(rows) - 8} more rows" if len(rows) > 8 else ""
+        said += f" Not there: {sum(study.missing.values())} cells of {', '.join(rows[:8])}{more}."
     return said
 
 
 def aligned(study):
-    """One line a pretrained row, means over its seeds: the loss over the first and the last tenth of the steps; how often a superpixel of
-    the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; whether on frames that no training read
-    (held); n."""
-    own = study.table.dropna(subset="first").drop_duplicates(["row", "seed"])  # one init a seed, whatever the fraction
+    """One line a pretrained row (block, row), means over its seeds: the loss over the first and the last tenth of the steps; how often a
+    superpixel of the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; whether on frames that no
+    training read (held); n. A row that starts from the inits of one above it is not said twice."""
+    # One init a seed, whatever the fraction; the same numbers are the same init.
+    own = study.table.dropna(subset="first").drop_duplicates(["block", "row", "seed"])
+    own = own.drop_duplicates(["seed", "first", "last", "hit"])
     numbers = own[["first", "last", "hit", "among"]].astype(float)  # None is NaN
     rows = (
-        own[["row", "held"]]
+        own[["block", "row", "held"]]
         .join(numbers)
         .assign(hit=100 * numbers.hit, chance=100 / numbers.among)
-        .groupby("row", sort=False)
+        .groupby(["block", "row"], sort=False)
     )
     means = rows[["first", "last", "hit", "chance"]].mean().rename(columns={"hit": "found"})
     return means.assign(sd=rows.hit.std(ddof=1), held=rows.held.first(), n=rows.size())
