@@ -63,15 +63,20 @@ def test_other_streets_had_the_same_parameters():
 
 
 def test_learning_rates_are_the_winners_of_the_search():
+    winners(TUNING, params.read()["finetune"]["lr"])
+
+
+def winners(tuning, rates):
+    """Holds the rates {init: [for few labels, for many]} to a search's results."""
     few = params.read()["finetune"]["few"]
-    for init, rows in TUNING["search"].items():
-        given = params.read()["finetune"]["lr"][init]
-        assert given == pytest.approx(TUNING["lr"][init])
+    for init, rows in tuning["search"].items():
+        given = rates[init]
+        assert given == pytest.approx(tuning["lr"][init])
         for fraction, rate in zip((few, 1), given, strict=True):
             scores = {float(r): row[f"{fraction:g}"] for r, row in rows.items() if f"{fraction:g}" in row}
             assert rate == pytest.approx(max(scores, key=scores.get))
             assert min(scores) < rate < max(scores), "a winner at the edge extends the search"
-    asked = [{(rate, fraction) for rate, row in rows.items() for fraction in row} for rows in TUNING["search"].values()]
+    asked = [{(rate, fraction) for rate, row in rows.items() for fraction in row} for rows in tuning["search"].values()]
     assert all(own == asked[0] for own in asked), "every init has the same budget"
 
 
