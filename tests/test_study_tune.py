@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import test_readme
 
-from xkd import XkdError, finetune, study, study_tune, tune
-from xkd.params import profile
+from xkd import ROOT, XkdError, finetune, study, study_tune, tune
+from xkd.files import read_json
+from xkd.params import profile, read
 from xkd.prepared import Prepared
 from xkd.study import Cell
 from xkd.study_start import settings_of
@@ -52,6 +54,23 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
     params["data"]["tuning"] = []
     with pytest.raises(XkdError, match="data.tuning names no street"):
         study_tune.search(params)
+
+
+def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_trainings():
+    found, sections = read_json(ROOT / "study" / "tuning.json"), read()
+    test_readme.winners(found, sections["study"]["lr"])
+    for row, rates in found["search"].items():
+        block = "images" if row == "fused" else "pretraining"
+        for rate, scores in rates.items():
+            for fraction, score in scores.items():
+                files = [f"{rate}/{block}/{row}-{fraction}-{seed}.json" for seed in found["seeds"]]
+                trained = [read_json(ROOT / "study" / "tuning" / file) for file in files]
+                assert score == pytest.approx(np.mean([one["miou"] for one in trained]), abs=6e-4), files
+                if row != "fused":
+                    assert {one["steps"] for one in trained} == {found["steps"][fraction]}
+                    assert (
+                        found["steps"][fraction] == sections["finetune"]["steps"]["most"] * sections["study"]["steps"]
+                    )
 
 
 def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
