@@ -88,7 +88,7 @@ repro: install
 study: install
 	@echo 'xkd: the study: many hours on two cores; what is finished is kept in study/metrics and not run again.'
 	test -f data/xkd-sim.json || python -m xkd.sim data
-	dvc repro --keep-going study/dvc.yaml
+	dvc repro --keep-going study/dvc.yaml || { dvc repro --single-item study/dvc.yaml:report; exit 1; } # of what is there
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
@@ -119,7 +119,7 @@ real: folders install
 real-study: real
 	@cd out/real
 	echo 'xkd: the study on these data: hours; what is finished is kept in out/real/study/metrics and not run again.'
-	dvc repro --keep-going study/dvc.yaml
+	dvc repro --keep-going study/dvc.yaml || { dvc repro --single-item study/dvc.yaml:report; exit 1; } # of what is there
 	echo 'xkd: the report is out/real/out/notebooks/06_study.ipynb'
 
 folders:

@@ -205,8 +205,8 @@ def objectives(results):
 
 A step of each pretraining and of each way to fine-tune of the study, and a scan at inference, on the default data, each in a new process:
 the difference of two lengths, so that what comes before the first step does not count. *ratio*: to the first of its phase. *MB*: how far
-the process' highest memory is above that of its libraries. *xmodel* is fine-tuned after *fused*, whose pseudo-labels it learns from; at
-inference *student* is every row but *fused*.
+the process' highest memory is above that of its libraries, with the pages of data that the steps saw. *xmodel* is fine-tuned after
+*fused*, whose pseudo-labels it learns from; at inference *student* is every row but *fused*.
 
 """
     return text + table(["phase", "way", "ms", "ratio", "MB"], rows)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import xkd
-from xkd import study_cost
+from xkd import distill, finetune, lidar_ssl, self_training, study_cost, unlabelled, xmodel
+from xkd.objectives import OBJECTIVES
 from xkd.params import profile
 
 
@@ -39,13 +40,44 @@ def test_table_compares_with_the_first_of_a_phase(params, out, monkeypatch):
     assert np.isnan(found.minutes["student"])
 
 
-@pytest.mark.parametrize("way", study_cost.WAYS, ids="-".join)
-def test_every_way_runs_and_leaves_nothing(way, params, out, tmp_path, monkeypatch):
+def test_steps_are_those_of_the_study(params, out):
+    params["distill"]["steps"], params["study"]["steps"] = 70, 0.5
+    params["finetune"]["steps"] = {"base": 10, "per_frame": 4, "most": 9999}
+    params["fused"]["steps"] = {"base": 3, "per_frame": 2, "most": 9999}
+    found = {way: study_cost.steps(params, out, *way) for way in study_cost.WAYS}
+    assert found["pretraining", "xmodel"] == 70 and found["inference", "fused"] is None
+    # Of the six frames: half of 10 + 4 a frame; the fused network has its own, whole.
+    assert (
+        found["fine-tuning", "labels"] == found["fine-tuning", "xmodel"] == 17 and found["fine-tuning", "fused"] == 15
+    )
+
+
+def test_memory_is_the_most_that_was_held():
+    before = study_cost._held()
+    held = np.ones(50_000_000)
+    del held
+    assert study_cost._held() > before + 300
+
+
+def test_every_way_is_trained_for_as_many_steps_and_leaves_nothing(params, out, tmp_path, monkeypatch):
     (tmp_path / "xkd").symlink_to(xkd.ROOT / "xkd")
     monkeypatch.setattr(xkd, "ROOT", tmp_path)
-    threads = torch.get_num_threads()
-    ms, mb = study_cost._measured(params, out, *way, (1, 2))
+    threads, trained = torch.get_num_threads(), []
+    modules = (distill, finetune, lidar_ssl, self_training, unlabelled, xmodel)
+    for module in modules:
+        monkeypatch.setattr(module, "fit", lambda *given, fit=module.fit: trained.append(given) or fit(*given))
+    own, asked = distill.objective, []
+    monkeypatch.setattr(distill, "objective", lambda name: asked.append(name) or own(name))
+    for phase, name in study_cost.WAYS:
+        trained.clear(), asked.clear()
+        (folder := tmp_path / phase / name).mkdir(parents=True)
+        if (phase, name) == ("fine-tuning", "xmodel"):
+            study_cost._say(params, out, folder)
+        ms, mb = study_cost._measured(params, out, phase, name, (2, 3), folder)
+        assert np.isfinite(ms) and mb >= 0 and asked == [name] * 3 * (name in OBJECTIVES)
+        # Of each training: its network, batches, loss, settings, state, label.
+        lengths = [given[3]["steps"] for given in trained]
+        assert lengths == ([] if phase == "inference" else [1, 2, 3]), name
+        assert all(given[5] == f"cost-{name}" for given in trained)
+        assert not [path for path in (tmp_path / "out" / "resume").rglob("*") if path.is_file()]
     torch.set_num_threads(threads)
-    assert np.isfinite(ms) and mb >= 0
-    assert (way[0] == "inference") != (tmp_path / "out" / "resume").exists()
-    assert not [path for path in (tmp_path / "out" / "resume").rglob("*") if path.is_file()]

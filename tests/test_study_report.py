@@ -106,21 +106,69 @@ def test_rows_with_few_seeds_share_their_deviation(sections, folder):
     assert (table.high - table.difference).tolist() == pytest.approx([3.182 * (2 / 2) ** 0.5] * 3, abs=0.01)
 
 
+def test_a_row_that_varies_more_than_the_others_has_its_own_interval(sections, folder):
+    for seed, (whole, hard, start) in enumerate([(60, 58, 50), (60, 58, 58)]):
+        write(folder, "unlabelled", "xmodel", 0.01, seed, whole)
+        for row, hits in (("hard-labels", hard), ("start-scratch", start)):
+            write(folder, "ablation", row, 0.01, seed, hits)
+    table = study_report.table(study_report.collect(sections, folder=folder), "ablation", draws=50).set_index("row")
+    # Variances 0 and 32, pooled 16 with two degrees of freedom, t = 4.303: the second has its own.
+    half = table.high - table.difference
+    assert half["hard-labels"] == pytest.approx(4.303 * (16 / 2) ** 0.5, abs=0.01)
+    assert half["start-scratch"] == pytest.approx(4.303 * (32 / 2) ** 0.5, abs=0.01)
+    assert table.spread["start-scratch"] == pytest.approx(32**0.5)
+
+
+def test_a_row_of_the_first_blocks_pools_over_its_own_fractions_alone(sections, folder):
+    sections["study"]["fractions"] = [0.01, 0.05]
+    for seed, (scratch, cosine) in enumerate([(50, 51), (50, 57)]):
+        write(folder, "pretraining", "scratch", 0.05, seed, scratch)
+        write(folder, "pretraining", "cosine", 0.05, seed, cosine)
+    table = study_report.table(study_report.collect(sections, folder=folder), "pretraining", draws=50)
+    lines = table.set_index(["row", "fraction"])
+    # At 1 % 9 and 7 over scratch-long, at 5 %, where that is not there, 1 and 7 over scratch: variances 2 and 18, pooled 10.
+    assert lines.baseline["cosine", 0.05] == "pretraining scratch"
+    half = lines.high - lines.difference
+    assert half["cosine", 0.01] == pytest.approx(4.303 * (10 / 2) ** 0.5, abs=0.01) == half["cosine", 0.05]
+
+
+def test_the_strongest_baseline_is_one_of_those_with_most_seeds(sections, folder):
+    (folder / "pretraining" / "scratch-long-0.01-0.json").unlink()
+    found = study_report.collect(sections, folder=folder)
+    assert study_report.strongest(found, "pretraining", 0.01) == ("pretraining", "scratch")
+
+
+def test_one_seed_has_a_difference_and_no_interval(sections, folder):
+    for row in ("scratch", "scratch-long", "cosine"):
+        (folder / "pretraining" / f"{row}-0.01-1.json").unlink()
+    table = study_report.table(study_report.collect(sections, folder=folder), "pretraining", draws=50).set_index("row")
+    assert table.difference["cosine"] == 9 and np.isnan(table.low["cosine"]) and table.pairs["cosine"] == 1
+
+
 def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder):
-    sections["study"]["fractions"] = [0.01, 0.25]
-    for seed in (0, 1):
-        for fraction, own, cosine in ((0.01, 50, 49), (0.25, 60, 58)):
-            write(folder, "pretraining", "xmodel", fraction, seed, own + seed)
-            write(folder, "pretraining", "cosine", fraction, seed, cosine + seed)
-        write(folder, "pretraining", "scratch", 0.25, seed, 48)
+    sections["study"]["fractions"] = [0.01, 0.05, 0.25]
+    for seed, (first, second) in enumerate([(50, 60), (52, 63)]):
+        for block in ("pretraining", "unlabelled"):
+            write(folder, block, "xmodel", 0.01, seed, first)
+            write(folder, block, "xmodel", 0.05, seed, second)
+        write(folder, "pretraining", "cosine", 0.01, seed, 49)
+        write(folder, "pretraining", "cosine", 0.05, seed, 58)
+        write(folder, "pretraining", "scratch", 0.25, seed, 48 + 4 * seed)
     found = study_report.collect(sections, folder=folder)
     lines = study_report.versus(found, "pretraining", draws=50).set_index(["over", "fraction"])
-    assert lines.difference[("cosine", 0.01)] == pytest.approx(1) and lines.difference[("cosine", 0.25)] == 2
+    # 1 and 3, 2 and 5: variances 2 and 4.5, pooled 3.25 with two degrees of freedom.
+    assert lines.difference["cosine", 0.01] == pytest.approx(2) and lines.difference["cosine", 0.05] == 3.5
+    half = lines.high - lines.difference
+    assert half["cosine", 0.01] == pytest.approx(4.303 * (3.25 / 2) ** 0.5, abs=0.01) == half["cosine", 0.05]
     assert lines.pairs.eq(2).all() and "xmodel" not in lines.index.get_level_values("over")
-    fewer = study_report.fewer(found, draws=50).set_index("row")
-    # At 1 % of the labels 50 and 51, where scratch has 48 at the highest share there is.
-    assert fewer.difference["xmodel"] == pytest.approx(2.5) and fewer.fraction.eq(0.01).all()
-    assert set(fewer.index) == {"cosine", "xmodel"}
+    fewer = study_report.fewer(found, draws=50).set_index(["block", "row"])
+    # At 5 % of the labels 60 and 63, where scratch has 48 and 52 at 25 %: 12 and 11.
+    own = fewer.loc[("unlabelled", "xmodel")]
+    assert own.difference == pytest.approx(11.5) and own.spread == pytest.approx(0.5**0.5)
+    assert (own.fraction, own.scratch) == (0.05, 0.25)
+    assert set(fewer.index) == {("pretraining", "cosine"), ("pretraining", "xmodel"), ("unlabelled", "xmodel")}
+    sections["study"]["fractions"] = [0.01, 0.05, 0.25, 1]
+    assert study_report.fewer(study_report.collect(sections, folder=folder), draws=50).empty
 
 
 def test_gains_by_distance_coverage_and_class(sections, folder):

@@ -1,11 +1,13 @@
 """What a step of each way to train in the study costs, and what a scan costs at inference: time and memory, on the same frames."""
 
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,7 @@ import torch
 import xkd
 from xkd import distill, finetune, fused, lidar_ssl, mixed, self_training, unlabelled, xmodel
 from xkd import student as students
+from xkd.errors import XkdError
 from xkd.mixed import Source
 from xkd.objectives import OBJECTIVES
 from xkd.parallel import device
@@ -28,6 +31,8 @@ WAYS += [("fine-tuning", name) for name in ("labels", "self-training", "fused", 
 WAYS += [("inference", name) for name in ("student", "fused")]
 """(phase, what is trained or asked), the first of a phase being the one that the others are compared with. labels: all rows of the block
 pretraining; self-training: those of unlabelled but `xmodel`, whose student learns from what `fused` says of the unlabelled frames."""
+UNSAVED = {"save_every": 1e9}
+"""No state of a training is kept on the way. Each process has a seed of its own, so that none goes on from what another left."""
 LENGTHS = (10, 60)
 """Steps of two trainings, whose difference is taken, so that what a training begins and ends with does not count; scans likewise."""
 FEW = 20
@@ -36,7 +41,7 @@ FEW = 20
 
 def table(params, out="out", ways=WAYS, lengths=LENGTHS):
     """One line a way of `ways`, each measured in a process of its own, one after the other: ms a step (of distill.batch or finetune.batch
-    crops; at inference a scan), ratio to the first of its phase, MB, steps of the whole training (at all labels), minutes of it."""
+    crops; at inference a scan), ratio to the first of its phase, MB, steps of the whole training (at all labels), minutes of these."""
     found = pd.DataFrame([measured(params, out, *way, lengths) for way in ways], columns=["ms", "MB"])
     found = pd.DataFrame(ways, columns=["phase", "way"]).join(found)
     found["ratio"] = found.ms / found.groupby("phase").ms.transform("first")
@@ -48,9 +53,21 @@ def table(params, out="out", ways=WAYS, lengths=LENGTHS):
 
 def measured(params, out, phase, name, lengths=LENGTHS):
     """(ms a step, MB) of one way, in a new process. MB: on a GPU the most that tensors held there; else how far the process' highest
-    memory is above what its libraries take, pages of mapped data included."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, params, out, phase, name, lengths).result()
+    memory is above what its libraries take, pages of mapped data included, which more steps see more of. Errors: a process that was
+    killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        if (phase, name) == ("fine-tuning", "xmodel"):
+            _alone(_say, params, out, Path(folder))  # a process of its own: its memory is no training's
+        return _alone(_measured, params, out, phase, name, lengths, Path(folder))
+
+
+def _alone(function, *arguments):
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+    except BrokenProcessPool:
+        said = " ".join(part for part in arguments if isinstance(part, str))
+        raise XkdError(f"cost of {said}: its process was killed, most often for want of memory.") from None
 
 
 def steps(params, out, phase, name):
@@ -59,21 +76,21 @@ def steps(params, out, phase, name):
         return None
     if phase == "pretraining":
         return params["distill"]["steps"]
-    frames = len(frames_of(params, Cell("pretraining", "scratch", 1, 0, Path()), out))
-    return finetune.steps(frames, params["fused"] if name == "fused" else settings_of(params))
+    return finetune.steps(len(_frames(params, out)), params["fused"] if name == "fused" else settings_of(params))
 
 
-def _measured(params, out, phase, name, lengths):
+def _measured(params, out, phase, name, lengths, folder):
     torch.set_num_threads(1)
     before, seconds = _held(), []
-    with tempfile.TemporaryDirectory() as folder:
-        run = {"pretraining": _pretraining, "fine-tuning": _finetuning, "inference": _inference}[phase]
-        run = run(params, out, name, Path(folder))
-        run(1)  # what is compiled and opened at the first step
-        for count in lengths:
-            start = time.perf_counter()
-            run(count)
-            seconds.append(time.perf_counter() - start)
+    run = {"pretraining": _pretraining, "fine-tuning": _finetuning, "inference": _inference}[phase]
+    run = run(params, out, name, folder)
+    run(1)  # what is compiled and opened at the first step
+    if device().type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    for count in lengths:
+        start = time.perf_counter()
+        run(count)
+        seconds.append(time.perf_counter() - start)
     mb = torch.cuda.max_memory_allocated() / 2**20 if device().type == "cuda" else _held() - before
     return 1000 * (seconds[1] - seconds[0]) / (lengths[1] - lengths[0]), mb
 
@@ -91,8 +108,8 @@ def _pretraining(params, out, name, folder):
     place, root = place_of(params, out), xkd.ROOT / out
 
     def run(count):
-        settings = params["distill"] | {"steps": count} | ({"objective": name} if name in OBJECTIVES else {})
-        given = (params["data"], params["student"], settings, 0, place.prepared, root / "teacher")
+        settings = params["distill"] | UNSAVED | {"steps": count} | ({"objective": name} if name in OBJECTIVES else {})
+        given = (params["data"], params["student"], settings, os.getpid(), place.prepared, root / "teacher")
         label = f"cost-{name}"
         if name == "xmodel":
             *_, resume = xmodel.pretrain(*given, params, place.views, label)
@@ -105,19 +122,17 @@ def _pretraining(params, out, name, folder):
 
 def _finetuning(params, out, name, folder):
     """run(steps) of a training on labels, as `xkd.study_cell.train` has it, with pseudo-labels of a few frames where it needs them."""
-    place, cell = place_of(params, out), Cell("pretraining", "scratch", 1, 0, Path())
-    frames, train = frames_of(params, cell, out), place.split(params["data"]["train"])
+    place, frames = place_of(params, out), _frames(params, out)
+    train = place.split(params["data"]["train"])
     init, said = folder / "init", folder / "said"
     finetune.scratch(params["student"], train.classes, 0, init)
-    if name == "xmodel":
-        unlabelled.predict(_fused(params, place), place, frames, FEW, said, "cost-predict")
 
     def run(count):
         length = {"steps": {"base": count, "per_frame": 0, "most": count}}
         sections = overlay(params, {"mixing": {"frames": FEW}, "fused": length})
-        given = (params["student"], params["finetune"] | length)
+        given = (params["student"], params["finetune"] | UNSAVED | length)
         if name == "labels":
-            *_, resume = finetune.train(train, frames, init, *given, 0.001, 0, "cost-labels")
+            *_, resume = finetune.train(train, frames, init, *given, 0.001, os.getpid(), "cost-labels")
         else:
             beside = [said] * (name == "xmodel")
             trained = {
@@ -125,10 +140,22 @@ def _finetuning(params, out, name, folder):
                 "fused": unlabelled.train_fused,
                 "xmodel": unlabelled.train_student,
             }
-            *_, resume = trained[name](place, frames, *beside, init, *given, sections, 0.001, 0, f"cost-{name}")
+            *_, resume = trained[name](
+                place, frames, *beside, init, *given, sections, 0.001, os.getpid(), f"cost-{name}"
+            )
         resume.unlink(missing_ok=True)
 
     return run
+
+
+def _say(params, out, folder):
+    """The pseudo-labels of `FEW` frames, of a fused network with fresh weights, in `folder`/said."""
+    place = place_of(params, out)
+    unlabelled.predict(_fused(params, place), place, _frames(params, out), FEW, folder / "said", "cost-predict")
+
+
+def _frames(params, out):
+    return frames_of(params, Cell("pretraining", "scratch", 1, 0, Path()), out)
 
 
 def _inference(params, out, name, folder):

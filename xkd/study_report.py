@@ -22,13 +22,15 @@ class Study:
     """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; of inits that were
     pretrained first and last, their loss, and hit, among and held, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
-    because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there}."""
+    because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there};
+    `fractions`: shares of the labels that the study has."""
 
     table: pd.DataFrame
     counts: dict
     classes: list
     stale: int = 0
     missing: dict = field(default_factory=dict)
+    fractions: tuple = ()
 
     @property
     def streets(self):
@@ -46,7 +48,7 @@ class Study:
         return self.table.miou[mine]
 
     def mean(self, fraction, row):
-        """Its mean; NaN where there is none."""
+        """Mean of `scores`; NaN where there is none."""
         return self.scores(fraction, row).mean()
 
     def stack(self, name, fraction, row, seeds):
@@ -78,8 +80,9 @@ def collect(params, out="out", folder=METRICS):
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
         raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
-    missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in set(files))
-    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files), dict(missing))
+    known, fractions = set(files), tuple(params["study"]["fractions"])
+    missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in known)
+    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files), dict(missing), fractions)
 
 
 def iou(counts):
@@ -90,15 +93,21 @@ def iou(counts):
 
 
 def strongest(study, block, fraction):
-    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that are there; None where none is."""
-    there = [row for row in LIDAR_ONLY[block] if study.seeds(fraction, row)]
+    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that have the most seeds; None where none is there."""
+    seeds = {row: len(study.seeds(fraction, row)) for row in LIDAR_ONLY[block]}
+    there = [row for row, count in seeds.items() if count == max(seeds.values()) > 0]
     return max(there, key=lambda row: study.mean(fraction, row), default=None)
 
 
-def differences(study, pairs, draws=1000, seed=0):
+def differences(study, pairs, draws=1000, seed=0, careful=False):
     """Paired differences in mIoU and their 95 % intervals (`xkd.statistics.paired`), the deviation over seeds pooled over all that are
-    given. pairs: {key: (a, b)}, each (block, row, fraction) -> {key: {difference (a - b), low, high, pairs (seeds)}}, without those that
-    share no seed."""
+    given. pairs: {key: (a, b)}, each (block, row, fraction) -> {key: {difference (a - b), low, high, spread (sd of its own differences),
+    pairs (seeds)}}, without those that share no seed.
+
+    careful: where its own deviation is larger than the pooled one, that counts. For rows that are all compared with one: what that one's
+    seeds add is the same in all of them, and the pooled deviation knows less than its degrees of freedom say. With this rule 95 in
+    100 intervals held the truth, 92 where the one's deviation is half as large again, where without it 93 and 90 did (simulated, 16
+    rows, three seeds)."""
     gains, variances = {}, {}
     for key, (a, b) in pairs.items():
         seeds = sorted(set(study.seeds(a[2], a[:2])) & set(study.seeds(b[2], b[:2])))
@@ -110,14 +119,20 @@ def differences(study, pairs, draws=1000, seed=0):
         return {}
     # By place: a key may be of several parts, which an index would take apart.
     found = statistics.paired(dict(enumerate(gains.values())), dict(enumerate(variances.values())))
-    lines = zip(gains, found["mean"], found.low, found.high, found.n, strict=True)
-    return {key: {"difference": mean, "low": low, "high": high, "pairs": int(n)} for key, mean, low, high, n in lines}
+    half, streets = found.high - found["mean"], found.street_sd**2
+    if careful:
+        own = np.fmax(found.sd, found.sd_pooled)
+        half *= np.sqrt((own**2 / found.n + streets) / np.maximum(found.sd_pooled**2 / found.n + streets, 1e-12))
+    found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    lines = zip(gains, found["mean"], found.low, found.high, found.sd, found.n, strict=True)
+    names = ("difference", "low", "high", "spread", "pairs")
+    return {key: dict(zip(names, (*numbers, int(n)), strict=True)) for key, *numbers, n in lines}
 
 
 def table(study, block, draws=1000, seed=0):
     """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there (or that of `AGAINST`), and the
     paired difference to it with its interval. The deviation is pooled over the fractions of a row, in the blocks of `SIDE`, which have few
-    seeds, over their rows as well."""
+    seeds, over their rows as well, carefully (`differences`)."""
     fractions, against = sorted(study.table.fraction.unique()), {}
     for fraction in fractions:
         strong = strongest(study, block, fraction)
@@ -127,7 +142,7 @@ def table(study, block, draws=1000, seed=0):
                 against[*own, fraction] = (*baseline, fraction)
     given = {a: (a, b) for a, b in against.items()}
     parts = [given] if block in SIDE else [{k: v for k, v in given.items() if k[1] == row} for row in ROWS[block]]
-    found = {key: line for part in parts for key, line in differences(study, part, draws, seed).items()}
+    found = {key: line for part in parts for key, line in differences(study, part, draws, seed, block in SIDE).items()}
     lines = []
     for row in ROWS[block]:
         for fraction in fractions:
@@ -142,7 +157,8 @@ def table(study, block, draws=1000, seed=0):
                 }
                 other = found.get((block, row, fraction))
                 line["baseline"] = " ".join(against[block, row, fraction][:2]) if other else ""
-                lines.append(line | (other or {"difference": None, "low": None, "high": None, "pairs": 0}))
+                nothing = dict.fromkeys(("difference", "low", "high", "spread")) | {"pairs": 0}
+                lines.append(line | (other or nothing))
     return pd.DataFrame(lines)
 
 
@@ -158,14 +174,15 @@ def versus(study, block, row="xmodel", draws=1000, seed=0):
 
 
 def fewer(study, draws=1000, seed=0):
-    """One line a pretrained row of both blocks: its paired difference at the second highest share of the labels to scratch at the highest;
-    none where there is one share alone."""
-    fractions, lines = sorted(study.table.fraction.unique()), []
+    """One line a pretrained row of both blocks: its paired difference at the second highest share of the labels that the study has to
+    scratch at the highest; none where there is one share alone, or where these cells are not there."""
+    fractions, lines = sorted(study.fractions), []
     for block in ("pretraining", "unlabelled") if len(fractions) > 1 else ():
         for row in PRETRAINED:
             pair = ((block, row, fractions[-2]), ("pretraining", "scratch", fractions[-1]))
             found = differences(study, {row: pair}, draws, seed)
-            lines += [{"block": block, "row": name, "fraction": fractions[-2]} | line for name, line in found.items()]
+            about = {"block": block, "row": row, "fraction": fractions[-2], "scratch": fractions[-1]}
+            lines += [about | line for line in found.values()]
     return pd.DataFrame(lines)
 
 
