@@ -16,6 +16,7 @@ def origin(tmp_path):
     """A small checkout without git."""
     root = tmp_path / "origin"
     names = "xkd/a.py xkd/__pycache__/a.pyc data.dvc dvc.lock dvc.yaml study/dvc.yaml study/metrics/a.json out/old data/x .venv/y"
+    names += " study/tuning.json study/tuning/a.json"
     for name in names.split():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -45,7 +46,7 @@ def test_a_copy_holds_the_code_and_keeps_its_own_results(tmp_path, origin, git):
     assert yaml.safe_load((dest / "params.yaml").read_text()) == {"a": {"b": 1}}
 
     own |= {"out/result", "data/scan", "docs/results/table.md", "docs/tuning.json", "dvc.lock", ".dvc/cache/1"}
-    own |= {"study/metrics/b.json", "study/dvc.lock"}
+    own |= {"study/metrics/b.json", "study/dvc.lock", "study/tuning.json", "study/tuning/b.json"}
     for name in own - there(dest):
         (dest / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / name).write_text("mine")

@@ -22,7 +22,14 @@ from xkd.needs import with_reader
 from xkd.stage import checked
 
 MARKER = ".xkd-profile"
-OWN = (".dvc", "data", "out", "docs/results", "dvc.lock", "study/metrics", "study/dvc.lock")
+OWN = (
+    ".dvc",
+    "data",
+    "out",
+    "docs/results",
+    "dvc.lock",
+    *(f"study/{name}" for name in ("metrics", "dvc.lock", "tuning", "tuning.json")),
+)
 """What belongs to a copy's own runs, outputs of stages among it: never copied into it, never removed from it."""
 RECORD = "docs/tuning.json"
 """Copied once: `python -m xkd.tune` in a copy writes the copy's own there."""
