@@ -1,5 +1,8 @@
 """What the study's ways to train cost: the table by hand, and every way run on smoke data, which leaves nothing behind."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -53,10 +56,12 @@ def test_steps_are_those_of_the_study(params, out):
 
 
 def test_memory_is_the_most_that_was_held():
-    before = study_cost._held()
-    held = np.ones(50_000_000)
-    del held
-    assert study_cost._held() > before + 300
+    """In a process of its own: what this one has held before may be more."""
+    lines = (
+        "import numpy as np; from xkd.study_cost import _held; before = _held(); held = np.ones(50_000_000); del held"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{lines}; print(_held() - before)"], capture_output=True, check=True)
+    assert 300 < float(done.stdout) < 500  # 400 MB are 381 MiB
 
 
 def test_every_way_is_trained_for_as_many_steps_and_leaves_nothing(params, out, tmp_path, monkeypatch):
