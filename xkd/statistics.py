@@ -12,7 +12,7 @@ from xkd import metrics
 from xkd.errors import XkdError
 
 
-def paired(differences, street_variance, level=0.95):
+def paired(differences, street_variance, level=0.95, careful=False):
     """Paired t intervals of the mean difference at each fraction.
 
     `differences`: {fraction: (n,) differences in points, one a seed}; `street_variance`: {fraction: variance of the
@@ -23,6 +23,9 @@ def paired(differences, street_variance, level=0.95):
     The standard deviation is pooled over the fractions, s^2 = sum (d - mean_f)^2 / sum (n_f - 1), because a few
     seeds a fraction estimate it badly; the interval is mean +- t(df) sqrt(s^2 / n + street variance). NaN where no
     fraction has two seeds.
+
+    careful: where a list's own deviation is larger than the pooled one, that counts. For differences to one and the same baseline: what
+    its seeds add is in all of them, and the pooled deviation knows less than its degrees of freedom say (tests/test_study_report.py).
     """
     differences = {fraction: np.asarray(values, dtype=np.float64) for fraction, values in differences.items()}
     for fraction, values in differences.items():
@@ -37,11 +40,13 @@ def paired(differences, street_variance, level=0.95):
     rows = []
     for fraction, values in differences.items():
         mean, n = values.mean(), values.size
-        half = quantile * np.sqrt(pooled**2 / n + street_variance[fraction])
+        sd = values.std(ddof=1) if n > 1 else np.nan
+        spread = np.fmax(sd, pooled) if careful else pooled
+        half = quantile * np.sqrt(spread**2 / n + street_variance[fraction])
         rows.append(
             {
                 "mean": mean,
-                "sd": values.std(ddof=1) if n > 1 else np.nan,
+                "sd": sd,
                 "n": n,
                 "low": mean - half,
                 "high": mean + half,
