@@ -114,6 +114,28 @@ def gathered(made, stages, tmp_path_factory):
     return out / "views"
 
 
+@pytest.fixture
+def smoke(made):
+    """All sections of the smoke profile, on the made data; a copy of the test's own."""
+    from xkd.params import profile
+
+    sections = profile("smoke")
+    sections["data"]["root"] = str(made / "nuscenes")
+    sections["teacher"]["source"] = str(made / "cityscapes")
+    return sections
+
+
+@pytest.fixture(scope="module")
+def out(stages, gathered, tmp_path_factory):
+    """A folder with `prepared`, `teacher`, `views` and `views-validation` of the smoke data, for a module to write in."""
+    folder = tmp_path_factory.mktemp("out")
+    for name in ("prepared", "teacher"):
+        (folder / name).symlink_to(stages / name)
+    for name in ("views", "views-validation"):
+        (folder / name).symlink_to(gathered.with_name(name))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def benchmarks():
     """The scripts of benchmarks/ can be imported."""

@@ -10,28 +10,13 @@ import pytest
 
 from xkd import XkdError, study, study_cell, study_count
 from xkd.metrics import iou
-from xkd.params import profile
 from xkd.study_variants import VARIANTS
 
 
 @pytest.fixture
-def params(made):
-    sections = profile("smoke")
-    sections["data"]["root"] = str(made / "nuscenes")
-    sections["teacher"]["source"] = str(made / "cityscapes")
-    sections["study"]["fractions"] = [1]
-    return sections
-
-
-@pytest.fixture(scope="module")
-def out(stages, gathered, tmp_path_factory):
-    """A folder with `prepared`, `teacher` and `views` of the smoke data."""
-    folder = tmp_path_factory.mktemp("study")
-    for name in ("prepared", "teacher"):
-        (folder / name).symlink_to(stages / name)
-    for name in ("views", "views-validation"):
-        (folder / name).symlink_to(gathered.with_name(name))
-    return folder
+def params(smoke):
+    smoke["study"]["fractions"] = [1]
+    return smoke
 
 
 CHANGES = {

@@ -8,18 +8,16 @@ import test_readme
 
 from xkd import ROOT, XkdError, finetune, study, study_tune, tune
 from xkd.files import read_json
-from xkd.params import profile, read
+from xkd.params import read
 from xkd.prepared import Prepared
 from xkd.study import Cell
 from xkd.study_start import settings_of
 
 
 @pytest.fixture
-def params(made):
-    sections = profile("smoke")
-    sections["data"] |= {"root": str(made / "nuscenes"), "tuning": ["scene-*1"]}
-    sections["teacher"]["source"] = str(made / "cityscapes")
-    return sections
+def params(smoke):
+    smoke["data"]["tuning"] = ["scene-*1"]
+    return smoke
 
 
 @pytest.fixture
