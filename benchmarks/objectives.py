@@ -3,6 +3,7 @@
 On the default data (`dvc repro prepare teacher views` first). All ways in turn, each in a new process, again and again; of each the
 difference of two lengths is taken (`xkd.study_cost`). A second core makes batches ahead, as in a training that runs alone."""
 
+import argparse
 import sys
 
 import pandas as pd
@@ -16,6 +17,7 @@ ROUNDS, LENGTHS = (1, (1, 2)) if QUICK else (3, (10, 50))
 
 
 def main():
+    argparse.ArgumentParser(description="Costs of the study's ways to train.").parse_args()
     params = profile()
     found = pd.concat([study_cost.table(params, lengths=LENGTHS).reset_index() for _ in range(ROUNDS)])
     rows = []

@@ -8,11 +8,12 @@ import test_pipeline
 import yaml
 
 from xkd import ROOT, XkdError, params, statistics, study, study_report
-from xkd.files import write_json
+from xkd.files import read_json, write_json
 from xkd.study_count import packed
 
 STAGES = yaml.safe_load((ROOT / "study" / "dvc.yaml").read_text())["stages"]
-CLASSES = ["a", "b"]
+CLASSES = ["b", "a"]
+"""In the order of their ids, which is not that of their names."""
 
 
 def write(folder, block, row, fraction, seed, hits, streets=3, **more):
@@ -43,6 +44,7 @@ def sections():
 def folder(tmp_path, monkeypatch):
     """Three rows with two seeds, all of which count as done."""
     monkeypatch.setattr(study_report, "done", lambda params, cell, out: True)
+    monkeypatch.setattr(study_report, "classes_of", lambda params, out: CLASSES)
     for seed, (scratch, longer, cosine) in enumerate([(40, 41, 50), (42, 45, 52)]):
         for row, hits in (("scratch", scratch), ("scratch-long", longer), ("cosine", cosine)):
             write(tmp_path, "pretraining", row, 0.01, seed, hits)
@@ -182,6 +184,27 @@ def test_gains_by_distance_coverage_and_class(sections, folder):
     assert classes.gain.tolist() == pytest.approx([10, 10]) and classes.points.tolist() == [300, 300]
 
 
+def test_a_class_keeps_its_name_where_the_names_have_another_order(sections, folder):
+    for row, (first, second) in (("scratch", (40, 20)), ("cosine", (45, 50))):
+        for seed in (0, 1):
+            counts = np.zeros((3, 2, 3), np.int64)
+            counts[:, 0], counts[:, 1] = (first, 100 - first, 0), (2 * second, 200 - 2 * second, 0)
+            write(folder, "pretraining", row, 0.01, seed, 0)
+            file = folder / "pretraining" / f"{row}-0.01-{seed}.json"
+            cell = read_json(file) | {"miou": (first + second) / 2, "iou": {"b": first, "a": second}}
+            both = np.stack([counts.sum(0)] * 2)
+            write_json(file, cell | {"counts": packed({"streets": counts, "distance": both, "coverage": both})})
+    found = study_report.collect(sections, folder=folder)
+    classes = study_report.by_class(found, ("pretraining", "cosine"), ("pretraining", "scratch"), 0.01)
+    assert classes.gain.to_dict() == pytest.approx({"b": 5, "a": 30}) and classes.points.to_dict() == {
+        "b": 300,
+        "a": 600,
+    }
+    write_json(file, read_json(file) | {"iou": {"b": 50.0, "a": 45.0}})
+    with pytest.raises(XkdError, match="cosine-0.01-1.json: its counts give b 45.00, it says 50"):
+        study_report.collect(sections, folder=folder)
+
+
 def test_what_does_not_belong_together_is_refused(sections, folder):
     write(folder, "pretraining", "ppkt", 0.01, 0, 50, streets=2)
     with pytest.raises(XkdError, match="ppkt-0.01-0.json: was measured on other classes or streets"):
@@ -215,7 +238,7 @@ def test_a_score_is_what_its_counts_give(sections, folder):
 
     file = folder / "pretraining" / "scratch-0.01-0.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"miou": 60.0}))
-    with pytest.raises(XkdError, match="its counts give a mIoU of 40.00, it says 60"):
+    with pytest.raises(XkdError, match="its counts give mIoU 40.00, it says 60"):
         study_report.collect(sections, folder=folder)
 
 

@@ -12,6 +12,7 @@ from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, done
 from xkd.study_count import DISTANCES, unpacked
+from xkd.study_start import place_of
 
 AGAINST = {("ablation", "few-superpixels"): ("ablation", "superpixels")}
 """Rows (block, row) that are another one with one thing changed."""
@@ -57,20 +58,25 @@ class Study:
 
 def collect(params, out="out", folder=METRICS):
     """`Study` of the cells of params.study that are there and of these parameters, this code and these data. Errors: none at all; cells of
-    other classes or streets than the first; a score that its counts do not give."""
+    other classes or streets than these data have or the first; scores that its counts do not give."""
     wanted = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
     there = [cell for cell in wanted if cell.file.is_file()]
     files = [cell.file for cell in there if done(params, cell, out)]
     lines, counts, first = [], {}, None
+    classes = classes_of(params, out) if files else []
     for file in files:
         cell = read_json(file)
-        first = first or (file, list(cell["iou"]), cell["streets"])
-        if (list(cell["iou"]), cell["streets"]) != first[1:]:
-            raise XkdError(f"{file}: was measured on other classes or streets than {first[0].name}.")
+        first = first or (file, cell["streets"])
+        if set(cell["iou"]) != set(classes) or cell["streets"] != first[1]:
+            raise XkdError(f"{file}: was measured on other classes or streets than these data have or {first[0].name}.")
         found = unpacked(cell["counts"])
-        score = float(np.nanmean(iou(found["streets"].sum(0))))
-        if abs(score - cell["miou"]) > 0.01:
-            raise XkdError(f"{file}: its counts give a mIoU of {score:.2f}, it says {cell['miou']}.")
+        scores = iou(found["streets"].sum(0))
+        said = {"mIoU": cell["miou"]} | {
+            name: cell["iou"][name] for name in classes
+        }  # JSON has the names in another order
+        for (name, value), score in zip(said.items(), (np.nanmean(scores), *scores), strict=True):
+            if not np.isclose(score, np.nan if value is None else value, rtol=0, atol=0.01, equal_nan=True):
+                raise XkdError(f"{file}: its counts give {name} {score:.2f}, it says {value}.")
         names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
         before = cell.get("pretraining", {})
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
@@ -82,7 +88,12 @@ def collect(params, out="out", folder=METRICS):
         raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
     known, fractions = set(files), tuple(params["study"]["fractions"])
     missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in known)
-    return Study(pd.DataFrame(lines), counts, first[1], len(there) - len(files), dict(missing), fractions)
+    return Study(pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions)
+
+
+def classes_of(params, out):
+    """The names of the classes in the order of their ids, which counts have."""
+    return place_of(params, out).split(params["data"]["validation"]).classes
 
 
 def iou(counts):
