@@ -36,6 +36,8 @@ CHANGES = {
     "fused": [("finetune", "clip", 4.0), ("fused", "dark", 0.5), ("distill", "steps", 5)],
     "teacher-probe": [("views", "reach", 0)],
     "frozen": [("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
+    "pretraining-full": [("study", "full", "steps", 0.5), ("study", "full", "lr", 0.5), ("finetune", "clip", 4.0)],
+    "unlabelled-full": [("study", "full", "steps", 0.5), ("study", "full", "lr", 0.5), ("fused", "dark", 0.5)],
 }
 STILL = ("linear", "nearest")
 """What makes a row's cells those of another study; see `changed`."""
@@ -79,6 +81,9 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("study", "lr", "scratch"), [0.1], r"study.lr.scratch is \[0.1\]; it has to be one rate, or two"),
         (("study", "fractions"), [0], "outside"),
         (("study", "side", "fractions"), [2], "outside"),
+        (("study", "full", "fractions"), [0], "outside"),
+        (("study", "full", "lr"), [0.1], r"study.full.lr is \[0.1\]; it has to be one rate, or two"),
+        (("study", "full", "most"), 1, "study.full.most is an unknown parameter"),
     ],
 )
 def test_a_wrong_parameter_is_named(params, where, value, said):
@@ -164,6 +169,8 @@ def test_cells_begin_when_their_init_is_there_and_one_that_fails_stops_no_other(
         ("ablation", "self-labels"),
         ("ablation", "hard-labels"),
         ("ablation", "few-superpixels"),
+        ("pretraining-full", "scratch-long"),
+        ("unlabelled-full", "xmodel"),
     ],
 )
 def test_a_row_is_trained_once(params, out, tmp_path, block, row):

@@ -1,12 +1,15 @@
 """What rows of the study learn from instead: shuffled pairs, fewer views, hard labels, a teacher without labels; by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
-from xkd import mini_unsupervised, params, study_cell, study_inputs
+from xkd import mini_unsupervised, params, study, study_cell, study_inputs, study_start
 from xkd.extract import choose
 from xkd.gathered import Gathered
 from xkd.mini import load_mini
+from xkd.params import overlay
 from xkd.prepared import Prepared, TeacherFeatures
 
 
@@ -68,6 +71,25 @@ def test_views_of_the_own_sweep_of_one_camera_and_none(gathered, tmp_path):
             for a, b in zip(few.views(i), expected, strict=True):
                 assert np.array_equal(a, b), (kind, i)
         assert few.digest != whole.digest
+
+
+def test_a_teacher_that_came_out_otherwise_makes_other_inits_and_the_same_cells(smoke, out, monkeypatch, tmp_path):
+    """Its training ends in other weights on another processor: what is kept here is of the very features, what git keeps of the recipe."""
+    for row, views in (("cosine", 2), ("xmodel", 4), ("lidar-ssl", 0), ("scratch", 0)):
+        cell = study.Cell("pretraining", row, 1, 0, tmp_path)
+        name, path = study_start.init_name(smoke, cell, out), study_start.init_path(smoke, cell, out)
+        made = study_cell.made_of(smoke, cell, out)
+        assert len(study_inputs.features(smoke, out, row == "xmodel")) == max(views, 2)  # of two splits
+        with monkeypatch.context() as patch:
+            patch.setattr(study_start, "features", lambda *given: ["other"])
+            assert study_start.init_name(smoke, cell, out) == name and study_cell.made_of(smoke, cell, out) == made
+            assert (study_start.init_path(smoke, cell, out) == path) == (views == 0)
+        settings = overlay(smoke, {"teacher": {"seed": 7}})
+        assert (study_cell.made_of(settings, cell, out) == made) == (views == 0)
+        with monkeypatch.context() as patch:  # one that came trained
+            patch.setattr(study_inputs, "TeacherFeatures", lambda *given: SimpleNamespace(teacher="0" * 64))
+            patch.setattr(study_inputs, "features", lambda *given: ["other"])
+            assert study_inputs.learnt_from(smoke, out, True) == ["other"]
 
 
 def test_hard_labels_by_hand(tmp_path):

@@ -36,7 +36,8 @@ def write(folder, block, row, fraction, seed, hits, streets=3, **more):
 @pytest.fixture
 def sections():
     return params.profile() | {
-        "study": {"fractions": [0.01], "seeds": [0, 1], "side": {"fractions": [0.01], "seeds": [0, 1]}}
+        "study": {"fractions": [0.01], "seeds": [0, 1]}
+        | {name: {"fractions": [0.01], "seeds": [0, 1]} for name in ("side", "full")}
     }
 
 

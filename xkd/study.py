@@ -33,13 +33,16 @@ ROWS = {
     "nearest": ("scratch", *PRETRAINED),
     "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
     "ablation": tuple(row for block, row in VARIANTS if block == "ablation"),
+    "pretraining-full": ("scratch", "scratch-long", "lidar-ssl", "cosine", "xmodel"),
+    "unlabelled-full": ("self-training", "lidar-ssl", "xmodel"),
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
 further: a network trained from scratch on the labels is trained once more, on these alone (labels-long: for as long as xmodel takes with
 its fused network), or as in (unlabelled, self-training) or (unlabelled, xmodel);
 linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
-ablation: (unlabelled, xmodel) with one thing changed."""
+ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabelled-full: rows of those blocks with as many steps as
+study.full says, at the rate that it says."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
@@ -50,6 +53,9 @@ LIDAR_ONLY = {
     for block in ROWS
 }
 LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("linear", "nearest")}
+LIDAR_ONLY |= {
+    f"{block}-full": [(f"{of}-full", row) for of, row in LIDAR_ONLY[block]] for block in ("pretraining", "unlabelled")
+}
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
 LIDAR_ONLY["further"] = [("further", row) for row in ("labels", "labels-long", "self-training")]
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
@@ -67,6 +73,16 @@ class Cell:
     folder: Path
 
     @property
+    def full(self):
+        """Whether it is trained by study.full."""
+        return self.block.endswith("-full")
+
+    @property
+    def like(self):
+        """The block that its row is trained as in: its own, but for that of a cell with the `full` steps."""
+        return self.block.removesuffix("-full")
+
+    @property
     def file(self):
         return self.folder / self.block / f"{self.row}-{self.fraction:g}-{self.seed}.json"
 
@@ -77,12 +93,13 @@ def check(params):
         check_params(name, section)
     study = params["study"]
     check_section("study.lr", study["lr"], dict.fromkeys(("scratch", *PRETRAINED, "fused"), "any"))
-    for init, given in study["lr"].items():
+    rates = {f"lr.{init}": given for init, given in study["lr"].items()} | {"full.lr": study["full"]["lr"]}
+    for name, given in rates.items():
         if isinstance(given, list) and len(given) != 2:
             raise XkdError(
-                f"params.yaml: study.lr.{init} is {given}; it has to be one rate, or two: for few labels and for many."
+                f"params.yaml: study.{name} is {given}; it has to be one rate, or two: for few labels and for many."
             )
-    for fraction in (*study["fractions"], *study["side"]["fractions"]):
+    for fraction in (*study["fractions"], *study["side"]["fractions"], *study["full"]["fractions"]):
         check_fraction(fraction)
     return params
 
@@ -95,7 +112,8 @@ def cells(params, block, row, folder=METRICS):
     variant = VARIANTS.get((block, row))
     if variant and variant.source in CORPUS and params["teacher"]["name"] != "mini":
         return []
-    study = params["study"]["side"] if block in SIDE else params["study"]
+    study = params["study"]
+    study = study["side"] if block in SIDE else study["full"] if block.endswith("-full") else study
     return [
         Cell(block, row, fraction, seed, xkd.ROOT / folder)
         for seed in study["seeds"]

@@ -12,11 +12,12 @@ from xkd.files import atomic, digest, read_json
 from xkd.mixed import Source
 from xkd.parallel import device
 from xkd.study_count import write
-from xkd.study_inputs import inputs
+from xkd.study_inputs import features, inputs, learnt_from
 from xkd.study_start import (
+    TAUGHT,
     aligned,
     frames_of,
-    init_path,
+    init_name,
     initial,
     kind_of,
     place_of,
@@ -51,20 +52,20 @@ NEIGHBOURS = 250
 def made_of(params, cell, out):
     """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
-    settings = recipe(settings_of(params), *["steps"] * (kind in ("fused", "probe", "frozen")))
+    settings = recipe(settings_of(params, cell), *["steps"] * (kind in ("fused", "probe", "frozen")))
     frames = frames_of(params, cell, out)
     facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
     facts += [place.split(data[name]).digest for name in ("train", "validation")] + [native.has_half()]
     if kind != "probe":
-        facts.append(init_path(params, cell, out).name)
+        facts.append(init_name(params, cell, out))
     if kind in ("self", "taught"):
         facts += [params["mixing"], place.facts(frames, params["mixing"]["frames"])] + [study["momentum"]] * (
             kind == "self"
         )
     if variant := variant_of(cell):
-        facts += [variant.hard, inputs(params, cell, out).name]
+        facts += [variant.hard, inputs(params, cell, out).recipe]
     if kind in ("fused", "taught", "probe"):
-        facts += [params["views"], params["fused"], study["lr"]["fused"], place.gathered(data["train"]).digest]
+        facts += [params["views"], params["fused"], study["lr"]["fused"], learnt_from(params, out, True)]
     return digest(facts, *students.code(params["student"], (*CODE[kind], "metrics.py", "study_count.py")))
 
 
@@ -91,7 +92,7 @@ def fused_of(params, cell, out):
 def train(params, cell, out):
     """Trains and evaluates one cell and writes its file: the keys of the sweep's metrics, and what `xkd.study_count.write` adds."""
     made, kind, place = made_of(params, cell, out), kind_of(cell), place_of(params, out)
-    data, student, settings, seed = (params["data"], params["student"], settings_of(params), cell.seed)
+    data, student, settings, seed = (params["data"], params["student"], settings_of(params, cell), cell.seed)
     validation, frames, lr = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
     count, resume, said = finetune.steps(len(frames), settings), None, None
@@ -138,6 +139,8 @@ def train(params, cell, out):
     result |= {"objective": start_of(cell), "frames": len(frames), "steps": count}
     if cell.block in ALIGNED and aligned(arguments[0]).exists():
         result["pretraining"] = read_json(aligned(arguments[0]))
+    if kind in ("fused", "taught", "probe") or start_of(cell) in TAUGHT:
+        result["features"] = digest(features(params, out, views=False))[:16]
     if made != made_of(params, cell, out):
         raise XkdError(
             f"{cell.file.name}: the code or the data of the study changed while it was trained; run it again."

@@ -22,6 +22,7 @@ from xkd.teachers import mini, random
 
 SHORT, FEW = 0.1, 0.25
 """Of `short` the share of the teacher's steps, of `superpixels` the share of the superpixels."""
+TEACHER = ("corpus.py", "extract.py", "gather.py", "merging.py", "mini.py", "pool.py", "views.py", "teachers/mini.py")
 CODE = (
     *("extract.py", "gather.py", "mini.py", "mini_unsupervised.py", "study_inputs.py"),
     *("merging.py", "pieces.py", "prepare.py", "segments.py", "superpixels.py"),
@@ -30,12 +31,14 @@ CODE = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """Folders as stages 1, 2 and 2b leave them; `name`: what they are made of, None where they are the pipeline's own."""
+    """Folders as stages 1, 2 and 2b leave them; None where they are the pipeline's own: `name`, theirs in out/study, and `recipe`, which
+    is the same on every machine (`learnt_from`)."""
 
     prepared: Path
     teacher: Path
     views: Path
     name: str | None = None
+    recipe: str | None = None
 
 
 def inputs(params, cell, out):
@@ -46,17 +49,36 @@ def inputs(params, cell, out):
         return own
     kind = variant.source or f"views-{variant.views}"
     facts = [kind, params["data"], params["teacher"], params["views"], params["prepare"]]
-    names = [params["data"]["train"], *params["data"]["unlabelled"]]
-    base = [TeacherFeatures(own.teacher, name, params["data"]["train"]).digest for name in names]
-    base += [Gathered(own.views, name).digest for name in names] if variant.views else []
-    name = f"{kind}-{digest([facts, base], *(xkd.ROOT / 'xkd' / file for file in CODE))[:16]}"
+    with_views, code = bool(variant.views), [xkd.ROOT / "xkd" / file for file in CODE]
+    recipe = f"{kind}-{digest([facts, learnt_from(params, out, with_views)], *code)[:16]}"
+    name = f"{recipe}-{digest(features(params, out, with_views))[:8]}"
     folder = root / "study" / name
     if variant.views:
-        return Inputs(
-            own.prepared, own.teacher if variant.views == "none" else folder / "teacher", folder / "views", name
-        )
+        teacher = own.teacher if variant.views == "none" else folder / "teacher"
+        return Inputs(own.prepared, teacher, folder / "views", name, recipe)
     prepared = folder / "prepared" if variant.source == "superpixels" else own.prepared
-    return Inputs(prepared, folder / "teacher", folder / "views" if has_views(variant) else own.views, name)
+    views = folder / "views" if has_views(variant) else own.views
+    return Inputs(prepared, folder / "teacher", views, name, recipe)
+
+
+def features(params, out, views):
+    """Digests of the pipeline's features at pairs, and with `views` in all views, of every split that is learnt from: to the last bit."""
+    root, train = xkd.ROOT / out, params["data"]["train"]
+    names = (train, *params["data"]["unlabelled"])
+    found = [TeacherFeatures(root / "teacher", name, train).digest for name in names]
+    return found + [Gathered(root / "views", name).digest for name in names] * views
+
+
+def learnt_from(params, out, views):
+    """What numbers hang on of these features, the same on every machine: of a teacher that the pipeline trains itself its recipe (settings,
+    code, the corpus' names and sizes), for the same training ends in other weights on another processor; of any other, `features`."""
+    train = params["data"]["train"]
+    if TeacherFeatures(xkd.ROOT / out / "teacher", train).teacher is not None:
+        return features(params, out, views)
+    corpus = xkd.ROOT / params["teacher"]["source"]
+    images = [(str(p.relative_to(corpus)), p.stat().st_size) for p in sorted(corpus.rglob("*")) if p.is_file()]
+    facts = [params["teacher"], params["data"]["options"], images] + [params["views"]] * views
+    return digest(facts, *(xkd.ROOT / "xkd" / file for file in TEACHER))
 
 
 def has_views(variant):

@@ -24,7 +24,8 @@ class Study:
     pretrained first and last, their loss, and hit, among and held, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there};
-    `fractions`: shares of the labels that the study has."""
+    `fractions`: shares of the labels that the study has; `features`: digests of the image features that cells learnt from, several where
+    the pipeline trained its teacher on several machines."""
 
     table: pd.DataFrame
     counts: dict
@@ -32,6 +33,7 @@ class Study:
     stale: int = 0
     missing: dict = field(default_factory=dict)
     fractions: tuple = ()
+    features: frozenset = frozenset()
 
     @property
     def streets(self):
@@ -86,9 +88,10 @@ def collect(params, out="out", folder=METRICS):
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
         raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
+    seen = frozenset(read_json(file).get("features") for file in files) - {None}
     known, fractions = set(files), tuple(params["study"]["fractions"])
     missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in known)
-    return Study(pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions)
+    return Study(pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions, seen)
 
 
 def classes_of(params, out):
@@ -194,6 +197,8 @@ def size(study):
     said = f"Labelled frames: {frames}; validation: {study.streets} {'street' if study.streets == 1 else 'streets'}."
     if study.streets == 1:
         said += " Of one street there is no spread to tell: intervals are over seeds alone, and too narrow."
+    if len(study.features) > 1:
+        said += f" The teacher was trained on {len(study.features)} machines, the same way, and came out as many times."
     if study.missing:
         rows = [f"{block} {row} ({n})" for (block, row), n in study.missing.items()]
         more = f" and {len(rows) - 8} more rows" if len(rows) > 8 else ""

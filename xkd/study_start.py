@@ -8,13 +8,15 @@ from xkd import student as students
 from xkd.files import digest, write_json
 from xkd.prepared import Prepared
 from xkd.retrieval import retrieval
-from xkd.study import START
-from xkd.study_inputs import inputs
+from xkd.study import PRETRAINED, START
+from xkd.study_inputs import features, inputs, learnt_from
 from xkd.study_variants import variant_of
 
 INIT_CODE = {"scratch": ("student.py",), "lidar-ssl": (*distill.CODE, "lidar_ssl.py")}
 INIT_CODE["xmodel"] = (*distill.CODE, "fusion.py", "gathered.py", "lidar_ssl.py", "xmodel.py")
 """The modules that an init is made by, besides its backbone's; those of an objective are `distill.CODE`."""
+TAUGHT = [name for name in PRETRAINED if name != "lidar-ssl"]
+"""The inits that learnt from image features."""
 
 
 def kind_of(cell):
@@ -26,7 +28,7 @@ def kind_of(cell):
     variant = variant_of(cell)
     if cell.row == "self-training" or variant and variant.own:
         return "self"
-    if cell.block == "unlabelled":
+    if cell.like == "unlabelled":
         return "taught" if cell.row == "xmodel" else "self"
     return "taught" if cell.block == "ablation" or (cell.block, cell.row) == ("further", "xmodel") else "labels"
 
@@ -54,9 +56,10 @@ def frames_of(params, cell, out):
     return finetune.chosen(train, own, cell.fraction, cell.seed, params["finetune"]["subset"])
 
 
-def settings_of(params):
-    """The section finetune of the study's trainings, which have the share study.steps of the sweep's steps."""
-    steps = {name: value * params["study"]["steps"] for name, value in params["finetune"]["steps"].items()}
+def settings_of(params, cell=None):
+    """The section finetune of the study's trainings, with the share study.steps of its steps; of a `full` cell, that of study.full."""
+    study = params["study"]["full"] if cell and cell.full else params["study"]
+    steps = {name: value * study["steps"] for name, value in params["finetune"]["steps"].items()}
     return params["finetune"] | {"steps": steps}
 
 
@@ -67,8 +70,10 @@ def recipe(settings, *others):
 
 
 def rate_of(params, cell):
-    """Its learning rate: that of its init, or of the fused network; None for a probe."""
+    """Its learning rate: that of its init, or of the fused network; None for a probe. In a block of study.full all have the same."""
     kind = kind_of(cell)
+    if cell.full:
+        return finetune.rate(params["finetune"] | {"lr": params["study"]["full"]}, "lr", cell.fraction)
     if kind in ("probe", "frozen"):
         return None
     init = "fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)
@@ -86,29 +91,38 @@ def scratch_of(cell):
 
 
 def init_path(params, cell, out):
-    """The folder of the init that a cell starts from, named after all that it is made from."""
+    """The folder of the init that a cell starts from: `init_name`, and the very features it learns from, which another machine that trains
+    the same teacher has others of."""
+    name, facts = init_name(params, cell, out), []
+    if start_of(cell) in TAUGHT:
+        facts = [features(params, out, start_of(cell) == "xmodel"), inputs(params, cell, out).name]
+    return xkd.ROOT / out / "study" / (f"{name}-{digest(facts)[:8]}" if facts else name)
+
+
+def init_name(params, cell, out):
+    """The name of the init that a cell starts from: after all that it is made from, the same on every machine."""
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     if name == "trained":
         facts = [frames_of(params, cell, out), recipe(settings_of(params)), rate_of(params, cell)]
         facts.append(place.split(data["train"]).digest)
-        facts.append(init_path(params, scratch_of(cell), out).name)
+        facts.append(init_name(params, scratch_of(cell), out))
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
-        return xkd.ROOT / out / "study" / f"trained-{cell.fraction:g}-{cell.seed}-{key}"
+        return f"trained-{cell.fraction:g}-{cell.seed}-{key}"
     facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
     if name != "scratch":
         pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
         objective = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
         facts += [
             {k: v for k, v in settings.items() if k not in ("objective", "save_every")} | objective,
-            pool.digest,
+            [prepared.digest for prepared, _ in pool.splits],
             pool.index,
-            inputs(params, cell, out).name,
+            inputs(params, cell, out).recipe,
         ]
+        facts += [learnt_from(params, out, name == "xmodel")] * (name in TAUGHT)
     if name == "xmodel":
         facts += [params["views"], params["study"]["xmodel"], *(params["fused"][key] for key in ("width", "heads"))]
-        facts += [place.gathered(split).digest for split in (data["train"], *data["unlabelled"])]
     key = digest(facts, *students.code(params["student"], INIT_CODE.get(name, distill.CODE)))[:16]
-    return xkd.ROOT / out / "study" / f"{name}-{cell.seed}-{key}"
+    return f"{name}-{cell.seed}-{key}"
 
 
 def initial(params, cell, out):
