@@ -174,6 +174,20 @@ def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder)
     assert study_report.fewer(study_report.collect(sections, folder=folder), draws=50).empty
 
 
+def test_rows_with_all_steps_are_compared_with_those_that_have_as_many(sections, folder):
+    sections["study"]["fractions"] = sections["study"]["full"]["fractions"] = [0.01, 0.05]
+    for seed in (0, 1):
+        write(folder, "pretraining", "scratch", 0.05, seed, 40)
+        for fraction in (0.01, 0.05):
+            write(folder, "pretraining-full", "scratch", fraction, seed, 60 + seed)
+            write(folder, "unlabelled-full", "xmodel", fraction, seed, 63 + seed)
+    found = study_report.collect(sections, folder=folder)
+    table = study_report.table(found, "unlabelled-full", draws=50)
+    assert table.baseline.eq("pretraining-full scratch").all() and table.difference.tolist() == [3, 3]
+    line = study_report.fewer(found, draws=50).set_index(["block", "row"]).loc[("unlabelled-full", "xmodel")]
+    assert (line.fraction, line.scratch) == (0.01, 0.05) and line.difference == pytest.approx(3)
+
+
 def test_gains_by_distance_coverage_and_class(sections, folder):
     found = study_report.collect(sections, folder=folder)
     rows = ("pretraining", "cosine"), ("pretraining", "scratch")

@@ -179,12 +179,16 @@ def versus(study, block, row="xmodel", draws=1000, seed=0):
 
 
 def fewer(study, draws=1000, seed=0):
-    """One line a pretrained row of both blocks: its paired difference at the second highest share of the labels that the study has to
-    scratch at the highest; none where there is one share alone, or where these cells are not there."""
+    """One line a pretrained row of both blocks, and of those with the `full` steps: its paired difference at the second highest share of
+    the labels that the study has to scratch at the highest, with the same steps; none where there is one share alone, or where these
+    cells are not there."""
     fractions, lines = sorted(study.fractions), []
-    for block in ("pretraining", "unlabelled") if len(fractions) > 1 else ():
+    blocks = [
+        (f"{block}{full}", f"pretraining{full}") for full in ("", "-full") for block in ("pretraining", "unlabelled")
+    ]
+    for block, base in blocks if len(fractions) > 1 else ():
         for row in PRETRAINED:
-            pair = ((block, row, fractions[-2]), ("pretraining", "scratch", fractions[-1]))
+            pair = ((block, row, fractions[-2]), (base, "scratch", fractions[-1]))
             found = differences(study, {row: pair}, draws, seed)
             about = {"block": block, "row": row, "fraction": fractions[-2], "scratch": fractions[-1]}
             lines += [about | line for line in found.values()]
