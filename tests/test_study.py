@@ -2,7 +2,9 @@
 
 import copy
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,6 +144,29 @@ def test_cells_begin_when_their_init_is_there_and_one_that_fails_stops_no_other(
     # Both cells of the seed without an init, one that failed, and three that went well.
     assert sorted(ended) == ["None"] * 3 + ["no init"] * 2 + ["the loss is nan"]
     assert sorted(begun) == [(0, 0.5), (0, 1), (1, 0.5), (1, 1)]
+
+
+def test_a_row_that_is_stopped_begins_no_further_cell(params, monkeypatch, tmp_path):
+    begun = []
+    monkeypatch.setattr(study_cell, "initial", lambda params, cell, out: None)
+    monkeypatch.setattr(study_cell, "train", lambda params, cell, out: begun.append(cell.fraction) or time.sleep(0.2))
+    params["study"]["fractions"] = [0.2, 0.3, 0.4, 0.5, 1]
+    with ThreadPoolExecutor(1) as pool:
+        ended = study._ended(pool, params, study.cells(params, "pretraining", "scratch", tmp_path), "out")
+        next(ended)
+        ended.close()
+    assert 1 <= len(begun) < 5  # the one that was running ends
+
+
+def test_a_killed_process_is_said(params, monkeypatch, tmp_path):
+    def ended(pool, params, left, out):
+        raise BrokenProcessPool("gone")
+        yield
+
+    monkeypatch.setattr(study, "_ended", ended)
+    monkeypatch.setattr(study, "done", lambda params, cell, out: False)
+    with pytest.raises(XkdError, match="study pretraining scratch: a process was killed.*run it again, it goes on"):
+        study.run(params, "pretraining", "scratch", "out", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -162,21 +162,26 @@ def run(params, block, row, out="out", folder=METRICS):
 
 
 def _ended(pool, params, left, out):
-    """Yields for each cell its error, or None, when it has ended; those of a seed begin when its init is there."""
+    """Yields for each cell its error, or None, when it has ended; those of a seed begin when its init is there. None of them begins any
+    more once nobody asks (Ctrl-C)."""
     from xkd.study_cell import initial, train
 
     seeds = {}
     for cell in left:
         seeds.setdefault(cell.seed, []).append(cell)
     waiting = {pool.submit(initial, params, own[0], out): own for own in seeds.values()}
-    while waiting:
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            following, error = waiting.pop(future), future.exception()
-            if isinstance(error, BrokenProcessPool):
-                raise error
-            if error:
-                yield from [error] * max(1, len(following))
-            elif following:
-                waiting |= {pool.submit(train, params, cell, out): [] for cell in following}
-            else:
-                yield None
+    try:
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                following, error = waiting.pop(future), future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise error
+                if error:
+                    yield from [error] * max(1, len(following))
+                elif following:
+                    waiting |= {pool.submit(train, params, cell, out): [] for cell in following}
+                else:
+                    yield None
+    finally:
+        for future in waiting:
+            future.cancel()
