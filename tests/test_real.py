@@ -2,8 +2,10 @@
 
 import io
 import json
+import shutil
 from types import SimpleNamespace
 
+import layout_pandaset
 import numpy as np
 import pytest
 from PIL import Image
@@ -197,3 +199,20 @@ def test_real_samples_are_found_and_lie_as_their_readers_want_them(tmp_path):
         assert (len(dataset), len(set(dataset.scenes))) == (frames, streets)
         assert len(xkd.open_dataset(dataset.kind, root, "train")) == (20 if name == "semantickitti" else frames)
         assert len(page.firsts(dataset)) == min(streets, 3)
+
+
+def test_one_street_becomes_two_scenes_one_to_learn_from_and_one_to_be_scored_on(tmp_path, capsys):
+    root = layout_pandaset.layout(tmp_path).rename(tmp_path / "pandaset")
+    assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "halves")]) == 1
+    assert "has 2 scans of 3 streets; it takes one street of two at least" in capsys.readouterr().err
+    for scene in ("004", "101"):
+        shutil.rmtree(root / scene)
+    for _ in range(2):  # again: nothing is in the way
+        assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "halves")]) == 0
+    first, last = (xkd.open_dataset("pandaset", tmp_path / "halves", split) for split in ("train", "val"))
+    whole = xkd.open_dataset("pandaset", root)
+    assert [frame.id for frame in (*first, *last)] == ["002-first/00", "002-last/02"]
+    for frame, own in zip((*first, *last), whole, strict=True):
+        assert np.array_equal(frame.points, own.points) and np.array_equal(frame.labels, own.labels)
+        assert len(frame.cameras) == 2 and np.allclose(frame.cameras[0].T_rig_cam, own.cameras[0].T_rig_cam)
+    assert json.loads((root / "002" / "meta" / "gps.json").read_text())[0]["lat"] == layout_pandaset.LATITUDES["002"]

@@ -1,5 +1,6 @@
 """`python -m xkd.real NAME --data FOLDER`: the whole way on a small sample of real frames, in out/real-NAME, with a report.
-`python -m xkd.real gallery --data FOLDER`: correspondences on every sample that is there, as one page."""
+`python -m xkd.real gallery --data FOLDER`: correspondences on every sample that is there, as one page.
+`python -m xkd.real halves --data FOLDER`: PandaSet's one street as two, for `make real-study`."""
 
 import argparse
 import os
@@ -21,7 +22,11 @@ from xkd.segments import open_method
 def main(arguments=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m xkd.real", description="Small samples of real frames, end to end.")
-    parser.add_argument("name", choices=[*samples.SAMPLES, "gallery"], help="which sample; gallery: pictures of all")
+    parser.add_argument(
+        "name",
+        choices=[*samples.SAMPLES, "gallery", "halves"],
+        help="which sample; gallery: pictures of all; halves: PandaSet's street as two scenes, to learn from and to be scored on",
+    )
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds the samples' folders")
     parser.add_argument(
         "--features", type=Path, help="a folder of feature maps of the images (default: the sample's own)"
@@ -31,7 +36,11 @@ def main(arguments=None):
         help="where there are none: the folder of the embedded teacher that computes them (out/teacher/mini, which `make repro` leaves; "
         f"`make demo` leaves one in {maps.DEMO.relative_to(xkd.ROOT)})",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, help="the page (default: out/gallery.html, or out/real-NAME/out/real.html)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the page, of halves the folder (default: out/gallery.html, out/real-NAME/out/real.html, out/halves)",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="given", help="a further change of params.yaml"
     )
@@ -39,6 +48,8 @@ def main(arguments=None):
     try:
         if options.name == "gallery":
             gallery(options.data, options.out or xkd.ROOT / "out" / "gallery.html")
+        elif options.name == "halves":
+            print(f"xkd: {samples.halves(options.data, options.out or xkd.ROOT / 'out' / 'halves')}")
         else:
             run(options.name, options.data, options.features, options.teacher, options.given, options.out)
     except XkdError as error:

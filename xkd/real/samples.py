@@ -7,9 +7,10 @@ from pathlib import Path
 import yaml
 
 import xkd
+from xkd.datasets.pandaset import PandaSet
 from xkd.datasets.rellis3d import SCANS
 from xkd.errors import XkdError
-from xkd.files import atomic
+from xkd.files import atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,33 @@ def opencalib(source, dest):
         (scene / "cameras.yaml").write_text(yaml.safe_dump({"front": front | {"T_camera_lidar": lines["T"]}}))
     about = {"scenes": "*", "splits": {"train": "*"}, "scans": {"files": "calib.bin", "intensity_max": 1}}
     (dest / "xkd.yaml").write_text(yaml.safe_dump(about | {"cameras": "cameras.yaml"}))
+
+
+def halves(data, dest, share=2 / 3):
+    """PandaSet's sample, one street, as two scenes in `dest`: its first scans (`share`), to learn from, and its last, to be scored on.
+
+    PandaSet's splits are latitudes: `meta/gps.json` of the second says one of the validation split. Errors: no sample, too few scans."""
+    root, _ = place("pandaset", data, dest)
+    (source, *more) = sorted(path.parent for path in root.glob("*/lidar"))
+    scans = sorted(path.name.partition(".")[0] for path in (source / "lidar").glob("*.pkl.gz"))
+    first = round(share * len(scans))
+    if more or not 0 < first < len(scans):
+        raise XkdError(
+            f"{root}: has {len(scans)} scans of {1 + len(more)} streets; it takes one street of two at least."
+        )
+    with atomic(dest, folder=True) as folder:
+        for name, split, own in (("first", "train", scans[:first]), ("last", "val", scans[first:])):
+            scene = folder / f"{source.name}-{name}"
+            for path in sorted(path for path in source.rglob("*") if path.is_file()):
+                number = path.name.partition(".")[0]
+                if number in own or number not in scans:
+                    (scene / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+                    (scene / path.relative_to(source)).symlink_to(path.absolute())
+            (scene / "meta").mkdir(exist_ok=True)
+            (scene / "meta" / "gps.json").unlink(missing_ok=True)
+            above, most = PandaSet.splits()[split]
+            write_json(scene / "meta" / "gps.json", [{"lat": (above + most) / 2}])
+    return dest
 
 
 def link(source, dest):
