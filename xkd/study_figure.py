@@ -10,9 +10,10 @@ from xkd.study_plots import STYLES
 
 def gains(blocks, titles):
     """Bytes of a PNG: a panel a block with its rows' gains over the strongest row that saw no image, and their 95 % intervals. blocks:
-    {block: lines as `xkd.study_page.lines` gives them}; titles: {block: of its panel}, of which those without lines are left out."""
+    {block: lines as `xkd.study_page.lines` gives them}; titles: {block: of its panel}, of which those without lines are left out. A gain
+    of one seed has no interval."""
     shown = {block: [row for row in blocks[block] if row["difference"] is not None] for block in titles}
-    shown = {block: rows for block, rows in shown.items() if rows}
+    shown = {block: rows for block, rows in shown.items() if rows} or {next(iter(titles)): []}
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.6 + 2.6 * len(shown)), layout="constrained")
         panels, known = figure.subplots(len(shown), 1, squeeze=False)[:, 0], {}
@@ -25,10 +26,10 @@ def gains(blocks, titles):
                 own = [row for row in rows if row["row"] == name]
                 x = [fractions.index(row["fraction"]) + 0.7 * ((k + 0.5) / len(names) - 0.5) for row in own]
                 y = [row["difference"] for row in own]
-                bars = [
-                    [row["difference"] - row["low"] for row in own],
-                    [row["high"] - row["difference"] for row in own],
+                ends = [
+                    (row["low"], row["high"]) if row["low"] is not None else (row["difference"],) * 2 for row in own
                 ]
+                bars = [[abs(y[i] - end[side]) for i, end in enumerate(ends)] for side in (0, 1)]
                 style = STYLES[name]
                 known[style.name] = axes.errorbar(
                     x, y, bars, linestyle="", marker=MARKERS.get(name, style.marker[0]), color=style.colour, markersize=5,

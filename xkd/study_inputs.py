@@ -1,16 +1,21 @@
 """What rows of the study learn from where it is not what the pipeline made: other teachers, shuffled pairs, fewer views."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 import xkd
 from xkd.arrays import map_bare, map_npy
+from xkd.corpus import FACTS
+from xkd.errors import XkdError
+from xkd.extract import CODE as EXTRACT
 from xkd.extract import choose, extract
 from xkd.files import atomic, digest, read_json, write_json
 from xkd.gather import gather, opened
 from xkd.gathered import FIELDS, Gathered
+from xkd.mini import CODE as MINI
 from xkd.mini import train_mini
 from xkd.mini_unsupervised import train_unsupervised
 from xkd.parallel import device
@@ -22,7 +27,8 @@ from xkd.teachers import mini, random
 
 SHORT, FEW = 0.1, 0.25
 """Of `short` the share of the teacher's steps, of `superpixels` the share of the superpixels."""
-TEACHER = ("corpus.py", "extract.py", "gather.py", "merging.py", "mini.py", "pool.py", "views.py", "teachers/mini.py")
+TEACHER = sorted({*MINI, *EXTRACT, "gather.py", "merging.py", "teachers/base.py"})
+"""The modules that the embedded teacher and its features hang on, besides the images' reader and the teacher's own."""
 CODE = (
     *("extract.py", "gather.py", "mini.py", "mini_unsupervised.py", "study_inputs.py"),
     *("merging.py", "pieces.py", "prepare.py", "segments.py", "superpixels.py"),
@@ -71,14 +77,24 @@ def features(params, out, views):
 
 def learnt_from(params, out, views):
     """What numbers hang on of these features, the same on every machine: of a teacher that the pipeline trains itself its recipe (settings,
-    code, the corpus' names and sizes), for the same training ends in other weights on another processor; of any other, `features`."""
-    train = params["data"]["train"]
+    code, corpus, and the images' reader), for the same training ends in other weights on another processor; of any other, `features`.
+
+    Errors: the corpus is not there."""
+    train, data = params["data"]["train"], params["data"]
     if TeacherFeatures(xkd.ROOT / out / "teacher", train).teacher is not None:
         return features(params, out, views)
-    corpus = xkd.ROOT / params["teacher"]["source"]
-    images = [(str(p.relative_to(corpus)), p.stat().st_size) for p in sorted(corpus.rglob("*")) if p.is_file()]
-    facts = [params["teacher"], params["data"]["options"], images] + [params["views"]] * views
-    return digest(facts, *(xkd.ROOT / "xkd" / file for file in TEACHER))
+    code = [*TEACHER, f"datasets/{data['kind']}.py", f"teachers/{params['teacher']['name']}.py"]
+    facts = [params["teacher"], data["options"], FACTS]
+    facts += [held(xkd.ROOT / params["teacher"]["source"])] * (params["teacher"]["name"] == "mini")
+    return digest(facts + [params["views"]] * views, *(xkd.ROOT / "xkd" / file for file in code))
+
+
+@cache
+def held(corpus):
+    """The digest of all that a folder holds; of the default corpus, 233 MB, it takes a quarter of a second. Errors: no such folder."""
+    if not corpus.is_dir():
+        raise XkdError(f"{corpus}: no such folder, so what the teacher learnt from cannot be told (teacher.source).")
+    return digest(corpus)
 
 
 def has_views(variant):

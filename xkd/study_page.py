@@ -9,6 +9,7 @@ import xkd
 from xkd import kept, study_figure, study_report
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text, write_json
+from xkd.objectives import OBJECTIVES
 from xkd.palette import share
 from xkd.params import profile
 from xkd.readme import filled
@@ -18,6 +19,8 @@ from xkd.words import interval, markdown_table, points, signed
 FOLDER, PAGES = "docs/study", ("README.md", "docs/study.md")
 TARGETS = {0.01: 5.0, 0.05: 5.0, 0.25: 4.0, 1: 2.0}
 """Points mIoU that `xmodel` is to gain over the strongest row that never saw an image, at each share of the labels."""
+FUSED = 2.0
+"""Points that the network that sees images at inference is to gain over it."""
 TITLES = {
     "pretraining": "Pretraining, then the labelled frames alone",
     "unlabelled": "With unlabelled frames during fine-tuning",
@@ -98,21 +101,39 @@ def targets(found):
     body = []
     for block in MEASURED:
         for row in found["blocks"][block]:
-            if row["row"] == "xmodel" and row["difference"] is not None:
-                wanted = TARGETS[row["fraction"]]
-                reached = row["difference"] >= wanted and row["low"] > 0
-                what = f"{TITLES[block]}: {share(row['fraction'])}"
-                body.append([what, f"{wanted:+g}", f"{signed(row['difference'])} {interval(row)}", *verdict(reached)])
+            wanted = TARGETS.get(row["fraction"])
+            if row["row"] == "xmodel" and row["difference"] is not None and wanted is not None:
+                what = f"`xmodel` at {share(row['fraction'])} over {row['baseline'].partition(' ')[2]}"
+                body.append(verdict(block, what, wanted, row, row["difference"] >= wanted and above(row)))
+        others = [row for row in found["versus"] if row["block"] == block and row["over"] in OBJECTIVES]
+        for row in others:
+            if row["high"] is not None and row["high"] < 0:
+                what = f"`xmodel` at {share(row['fraction'])} no worse than {row['over']}"
+                body.append(verdict(block, what, 0, row, False))
+        if others and not any(row["high"] is not None and row["high"] < 0 for row in others):
+            count = len({row["over"] for row in others})
+            body.append([TITLES[block], f"`xmodel` no worse than any of {count} objectives", "0", "", "reached"])
     for row in found["fewer"]:
         if row["row"] == "xmodel":
-            what = f"{TITLES[row['block']]}: {share(row['fraction'])} less scratch at {share(row['scratch'])}"
-            body.append([what, "0", f"{signed(row['difference'])} {interval(row)}", *verdict(row["difference"] >= 0)])
-    table = markdown_table(["`xmodel`", "target", "points mIoU", ""], body).strip()
+            what = f"`xmodel` at {share(row['fraction'])} over scratch at {share(row['scratch'])}"
+            body.append(verdict(row["block"], what, 0, row, row["difference"] >= 0))
+    for row in found["blocks"]["images"]:
+        if row["row"] == "fused" and row["difference"] is not None:
+            what = f"`fused` at {share(row['fraction'])} over {row['baseline'].partition(' ')[2]}"
+            body.append(verdict("images", what, FUSED, row, row["difference"] >= FUSED))
+    table = markdown_table(["block", "what", "target", "points mIoU", ""], body).strip()
     return f"\n{table if body else 'No cell of `xmodel` is there yet.'}\n"
 
 
-def verdict(reached):
-    return ["reached" if reached else "**missed**"]
+def above(row):
+    """Whether a difference's interval is above zero."""
+    return row["low"] is not None and row["low"] > 0
+
+
+def verdict(block, what, wanted, row, reached):
+    """A line of `targets`."""
+    measured = f"{signed(row['difference'])} {interval(row)} (n {row['pairs']})"
+    return [TITLES[block], what, f"{wanted:+g}" if wanted else "0", measured, "reached" if reached else "**missed**"]
 
 
 BLOCKS = {"docs/study.md": {"study": tables, "study targets": targets}, "README.md": {"study targets": targets}}
@@ -127,7 +148,7 @@ def main(arguments=None):
         write_json(folder / "study.json", found)
         with atomic(folder / "gains.png") as path:
             path.write_bytes(study_figure.gains(found["blocks"], {block: TITLES[block] for block in MEASURED}))
-        write(kept.facts(folder / "study.json", blocks=dict, fewer=[dict], size=str))
+        write(kept.facts(folder / "study.json", blocks=dict, fewer=[dict], versus=[dict], size=str))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
@@ -136,11 +157,12 @@ def main(arguments=None):
 
 
 def write(found):
-    """Fills the blocks of the pages. Errors: a marker that is not there."""
+    """Fills the blocks of the pages, of all or of none. Errors: a marker that is not there."""
+    texts = {page: read_text(xkd.ROOT / page) for page in BLOCKS}
     for page, blocks in BLOCKS.items():
-        text = read_text(xkd.ROOT / page)
         for name, words in blocks.items():
-            text = filled(page, text, name, words(found))
+            texts[page] = filled(page, texts[page], name, words(found))
+    for page, text in texts.items():
         with atomic(xkd.ROOT / page) as temporary:
             temporary.write_text(text)
 

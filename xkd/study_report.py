@@ -202,7 +202,11 @@ def size(study):
     if study.streets == 1:
         said += " Of one street there is no spread to tell: intervals are over seeds alone, and too narrow."
     if len(study.features) > 1:
-        said += f" The teacher was trained on {len(study.features)} machines, the same way, and came out as many times."
+        said += (
+            f" Made by one recipe on several machines, the teacher's features came out in {len(study.features)} ways."
+        )
+    if study.stale:
+        said += f" {study.stale} cells are of other parameters, code or data and are left out."
     if study.missing:
         rows = [f"{block} {row} ({n})" for (block, row), n in study.missing.items()]
         more = f" and {len(rows) - 8} more rows" if len(rows) > 8 else ""

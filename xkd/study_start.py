@@ -118,7 +118,8 @@ def init_name(params, cell, out):
             pool.index,
             inputs(params, cell, out).recipe,
         ]
-        facts += [learnt_from(params, out, name == "xmodel")] * (name in TAUGHT)
+        # Of the teacher lidar-ssl has nothing but the width of the head that is thrown away.
+        facts.append(learnt_from(params, out, name == "xmodel") if name in TAUGHT else pool.dim)
     if name == "xmodel":
         facts += [params["views"], params["study"]["xmodel"], *(params["fused"][key] for key in ("width", "heads"))]
     key = digest(facts, *students.code(params["student"], INIT_CODE.get(name, distill.CODE)))[:16]

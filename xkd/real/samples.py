@@ -53,18 +53,24 @@ def opencalib(source, dest):
 def halves(data, dest, share=2 / 3):
     """PandaSet's sample, one street, as two scenes in `dest`: its first scans (`share`), to learn from, and its last, to be scored on.
 
-    PandaSet's splits are latitudes: `meta/gps.json` of the second says one of the validation split. Errors: no sample, too few scans."""
+    PandaSet's splits are latitudes: `meta/gps.json` of the second says one of the validation split. Errors: no sample, too few scans, a
+    `dest` with something else in it, which would be lost."""
     root, _ = place("pandaset", data, dest)
-    (source, *more) = sorted(path.parent for path in root.glob("*/lidar"))
+    streets = sorted(path.parent for path in root.glob("*/lidar"))
+    source = streets[0] if streets else root
     scans = sorted(path.name.partition(".")[0] for path in (source / "lidar").glob("*.pkl.gz"))
     first = round(share * len(scans))
-    if more or not 0 < first < len(scans):
+    if len(streets) != 1 or not 0 < first < len(scans):
         raise XkdError(
-            f"{root}: has {len(scans)} scans of {1 + len(more)} streets; it takes one street of two at least."
+            f"{root}: has {len(scans)} scans of {len(streets)} streets; it takes one street of two at least."
         )
+    others = [path for path in dest.iterdir() if path.name not in halved(source.name)] if dest.exists() else []
+    if others:
+        raise XkdError(f"{dest}: holds {others[0].name}; name a folder that is empty or not there (--out).")
     with atomic(dest, folder=True) as folder:
-        for name, split, own in (("first", "train", scans[:first]), ("last", "val", scans[first:])):
-            scene = folder / f"{source.name}-{name}"
+        parts = zip(halved(source.name), ("train", "val"), (scans[:first], scans[first:]), strict=True)
+        for name, split, own in parts:
+            scene = folder / name
             for path in sorted(path for path in source.rglob("*") if path.is_file()):
                 number = path.name.partition(".")[0]
                 if number in own or number not in scans:
@@ -75,6 +81,11 @@ def halves(data, dest, share=2 / 3):
             above, most = PandaSet.splits()[split]
             write_json(scene / "meta" / "gps.json", [{"lat": (above + most) / 2}])
     return dest
+
+
+def halved(street):
+    """The names of the two scenes that a street becomes."""
+    return [f"{street}-first", f"{street}-last"]
 
 
 def link(source, dest):
