@@ -84,9 +84,9 @@ def learnt_from(params, out, views):
     if TeacherFeatures(xkd.ROOT / out / "teacher", train).teacher is not None:
         return features(params, out, views)
     code = [*TEACHER, f"datasets/{data['kind']}.py", f"teachers/{params['teacher']['name']}.py"]
-    facts = [params["teacher"], data["options"], FACTS]
+    facts = [params["teacher"], data["options"]] + [params["views"]] * views
     facts += [held(xkd.ROOT / params["teacher"]["source"])] * (params["teacher"]["name"] == "mini")
-    return digest(facts + [params["views"]] * views, *(xkd.ROOT / "xkd" / file for file in code))
+    return digest(facts, FACTS, *(xkd.ROOT / "xkd" / file for file in code))
 
 
 @cache
