@@ -205,8 +205,17 @@ def test_one_street_becomes_two_scenes_one_to_learn_from_and_one_to_be_scored_on
     root = layout_pandaset.layout(tmp_path).rename(tmp_path / "pandaset")
     assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "halves")]) == 1
     assert "has 2 scans of 3 streets; it takes one street of two at least" in capsys.readouterr().err
+    (tmp_path / "empty" / "pandaset").mkdir(parents=True)
+    assert (
+        main(["halves", "--data", str(tmp_path / "empty")]) == 1 and "0 scans of 0 streets" in capsys.readouterr().err
+    )
+    assert main(["halves", "--data", str(tmp_path), "--out", str(root)]) == 1 and (root / "002").is_dir()
     for scene in ("004", "101"):
         shutil.rmtree(root / scene)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").touch()
+    assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "notes")]) == 1
+    assert "holds mine.txt; name a folder that is empty or not there" in capsys.readouterr().err
     for _ in range(2):  # again: nothing is in the way
         assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "halves")]) == 0
     first, last = (xkd.open_dataset("pandaset", tmp_path / "halves", split) for split in ("train", "val"))

@@ -18,6 +18,7 @@ from xkd.study_variants import VARIANTS
 @pytest.fixture
 def params(smoke):
     smoke["study"]["fractions"] = [1]
+    smoke["study"]["full"] |= {"steps": 0.5, "lr": 0.007}  # others than the study's
     return smoke
 
 
@@ -38,8 +39,8 @@ CHANGES = {
     "fused": [("finetune", "clip", 4.0), ("fused", "dark", 0.5), ("distill", "steps", 5)],
     "teacher-probe": [("views", "reach", 0)],
     "frozen": [("data", "tuning", ["scene-*1"]), ("student", "widths", [8, 8, 8])],
-    "pretraining-full": [("study", "full", "steps", 0.5), ("study", "full", "lr", 0.5), ("finetune", "clip", 4.0)],
-    "unlabelled-full": [("study", "full", "steps", 0.5), ("study", "full", "lr", 0.5), ("fused", "dark", 0.5)],
+    "pretraining-full": [("study", "full", "steps", 0.25), ("study", "full", "lr", 0.5), ("finetune", "clip", 4.0)],
+    "unlabelled-full": [("study", "full", "steps", 0.25), ("study", "full", "lr", 0.5), ("fused", "dark", 0.5)],
 }
 STILL = ("linear", "nearest")
 """What makes a row's cells those of another study; see `changed`."""
@@ -202,7 +203,9 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     (cell,) = study.run(params, block, row, out, tmp_path)
     steps = params["finetune"]["steps"]["base"]
     longer = {"scratch-long": 2 * steps, "labels-long": 3.5 * steps, "teacher-probe": 0}
-    assert cell["steps"] == (0 if block in STILL else longer.get(row, steps))
+    full = block.endswith("-full")
+    assert cell["steps"] == (0 if block in STILL else longer.get(row, steps) * (0.5 if full else 1))
+    assert (cell["lr"] == 0.007) == full
     assert 0 <= cell["miou"] <= 100 and cell["block"] == block and cell["init"] == row
     file = tmp_path / block / f"{row}-1-0.json"
     counts = study_count.unpacked(cell["counts"])

@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
-from xkd import mini_unsupervised, params, study, study_cell, study_inputs, study_start
+import xkd
+from xkd import XkdError, mini_unsupervised, params, study, study_cell, study_inputs, study_start
 from xkd.extract import choose
 from xkd.gathered import Gathered
 from xkd.mini import load_mini
@@ -81,15 +83,67 @@ def test_a_teacher_that_came_out_otherwise_makes_other_inits_and_the_same_cells(
         made = study_cell.made_of(smoke, cell, out)
         assert len(study_inputs.features(smoke, out, row == "xmodel")) == max(views, 2)  # of two splits
         with monkeypatch.context() as patch:
-            patch.setattr(study_start, "features", lambda *given: ["other"])
+            for module in (study_start, study_inputs):
+                patch.setattr(module, "features", lambda *given: ["other"])
             assert study_start.init_name(smoke, cell, out) == name and study_cell.made_of(smoke, cell, out) == made
             assert (study_start.init_path(smoke, cell, out) == path) == (views == 0)
         settings = overlay(smoke, {"teacher": {"seed": 7}})
         assert (study_cell.made_of(settings, cell, out) == made) == (views == 0)
-        with monkeypatch.context() as patch:  # one that came trained
+
+
+def test_what_a_cell_with_other_features_hangs_on(smoke, out, monkeypatch, tmp_path):
+    rows = [
+        ("teachers", "cosine-shuffled"),
+        ("ablation", "one-camera"),
+        ("images", "fused"),
+        ("images", "teacher-probe"),
+    ]
+    for block, row in [*rows, ("unlabelled", "xmodel")]:
+        cell = study.Cell(block, row, 1, 0, tmp_path)
+        made, found = study_cell.made_of(smoke, cell, out), study_inputs.inputs(smoke, cell, out)
+        with monkeypatch.context() as patch:
+            for module in (study_start, study_inputs):
+                patch.setattr(module, "features", lambda *given: ["other"])
+            assert study_cell.made_of(smoke, cell, out) == made
+            other = study_inputs.inputs(smoke, cell, out)
+            assert other.recipe == found.recipe and (other.name == found.name) == (found.name is None)
+        for change in ({"teacher": {"seed": 7}}, {"teacher": {"mini": {"dim": 16}}}):
+            assert study_cell.made_of(overlay(smoke, change), cell, out) != made, (row, change)
+        with monkeypatch.context() as patch:  # a teacher that came trained: its very features count
             patch.setattr(study_inputs, "TeacherFeatures", lambda *given: SimpleNamespace(teacher="0" * 64))
-            patch.setattr(study_inputs, "features", lambda *given: ["other"])
-            assert study_inputs.learnt_from(smoke, out, True) == ["other"]
+            patch.setattr(study_inputs, "features", lambda *given: ["one"])
+            one = study_inputs.learnt_from(smoke, out, True)
+            assert one == ["one"] and study_cell.made_of(smoke, cell, out) != made
+
+
+def test_a_recipe_holds_the_corpus_and_all_that_makes_features(smoke, out, tmp_path):
+    from xkd import extract, mini
+
+    assert {*extract.CODE, *mini.CODE, "gather.py", "teachers/base.py"} <= set(study_inputs.TEACHER)
+    assert all((xkd.ROOT / "xkd" / name).is_file() for name in study_inputs.TEACHER)
+    with pytest.raises(XkdError, match="nowhere: no such folder, so what the teacher learnt from cannot be told"):
+        study_inputs.learnt_from(overlay(smoke, {"teacher": {"source": str(tmp_path / "nowhere")}}), out, True)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "image.png").write_bytes(name.encode())  # as long, of the same name
+    first, second = (
+        study_inputs.learnt_from(overlay(smoke, {"teacher": {"source": str(tmp_path / name)}}), out, True)
+        for name in "ab"
+    )
+    assert first != second
+
+
+def test_the_head_of_lidar_ssl_is_as_wide_as_the_teacher(smoke, out, monkeypatch, tmp_path):
+    cell = study.Cell("pretraining", "lidar-ssl", 1, 0, tmp_path)
+    name, wide = study_start.init_name(smoke, cell, out), study_start.distill.Pool
+
+    def wider(*given):
+        pool = wide(*given)
+        pool.dim += 1
+        return pool
+
+    monkeypatch.setattr(study_start.distill, "Pool", wider)
+    assert study_start.init_name(smoke, cell, out) != name
 
 
 def test_hard_labels_by_hand(tmp_path):

@@ -12,7 +12,7 @@ from xkd.study import ROWS
 
 
 def line(row, fraction, mean, difference=None, low=None, high=None, baseline="pretraining scratch", n=5):
-    found = {"row": row, "fraction": fraction, "mean": mean, "sd": 1.0, "n": n, "difference": difference}
+    found = {"row": row, "fraction": fraction, "mean": mean, "sd": 1.0, "n": n, "pairs": n, "difference": difference}
     return found | {"low": low, "high": high, "baseline": baseline if difference is not None else ""}
 
 
@@ -25,9 +25,18 @@ BLOCKS = dict.fromkeys(ROWS, []) | {
     ],
     "unlabelled": [line("xmodel", 0.01, 38.0, 8.0, -1.0, 17.0)],
 }
-FOUND = {"size": "Of five streets.", "blocks": BLOCKS}
+FOUND = {"size": "Of five streets.", "blocks": BLOCKS, "versus": []}
 FOUND["fewer"] = [
-    {"row": "xmodel", "block": "pretraining", "fraction": 0.25, "scratch": 1, "difference": 0.0, "low": -1, "high": 1}
+    {
+        "row": "xmodel",
+        "block": "pretraining",
+        "fraction": 0.25,
+        "scratch": 1,
+        "difference": 0.0,
+        "low": -1,
+        "high": 1,
+        "pairs": 5,
+    }
 ]
 
 
@@ -39,8 +48,32 @@ def test_a_target_is_reached_where_the_gain_is_large_enough_and_above_zero():
         "**missed**",  # 8 of 5, but the interval holds zero
         "reached",  # equal to scratch with all labels
     ]
-    assert "Pretraining, then the labelled frames alone: 1 % | +5 | +6.00 [+2.00, +10.00]" in said[0]
-    assert "25 % less scratch at 100 % | 0 | +0.00 [-1.00, +1.00]" in said[-1]
+    assert "| `xmodel` at 1 % over scratch | +5 | +6.00 [+2.00, +10.00] (n 5) |" in said[0]
+    assert "`xmodel` at 25 % over scratch at 100 % | 0 | +0.00 [-1.00, +1.00]" in said[-1]
+
+
+def test_other_objectives_and_the_network_with_images_are_targets_too():
+    over = {"row": "xmodel", "block": "pretraining", "over": "ppkt", "fraction": 0.25, "difference": -1.0, "pairs": 5}
+    better, worse = over | {"low": -2.0, "high": 0.5}, over | {"low": -1.5, "high": -0.5}
+    images = {"images": [line("fused", 0.01, 40.0, 1.9, 1.0, 2.8)]}
+    said = study_page.targets(FOUND | {"versus": [better], "blocks": BLOCKS | images})
+    assert "`xmodel` no worse than any of 1 objectives | 0 |  | reached" in said
+    assert "`fused` at 1 % over scratch | +2 | +1.90 [+1.00, +2.80] (n 5) | **missed**" in said
+    said = study_page.targets(FOUND | {"versus": [better, worse]})
+    assert (
+        "no worse than ppkt | 0 | -1.00 [-1.50, -0.50] (n 5) | **missed**" in said and "no worse than any" not in said
+    )
+    baseline = over | {"over": "scratch-long", "low": -2.0, "high": -1.0}  # no objective
+    assert "no worse" not in study_page.targets(FOUND | {"versus": [baseline]})
+
+
+def test_one_seed_has_no_interval_and_no_verdict_but_missed():
+    alone = line("xmodel", 0.01, 36.0, 6.0, n=1)
+    blocks = dict.fromkeys(ROWS, []) | {"pretraining": [alone, line("xmodel", 0.1, 50.0, 3.0, 1.0, 5.0)]}
+    (said,) = study_page.targets(FOUND | {"blocks": blocks, "fewer": []}).strip().splitlines()[2:]
+    assert said.endswith("+6.00 – (n 1) | **missed** |")  # a share that has no target is left out
+    study_figure.gains(blocks, {"pretraining": "a"})
+    study_figure.gains(dict.fromkeys(ROWS, []), {"pretraining": "a"})
 
 
 def test_a_block_is_a_table_with_its_baselines():
