@@ -37,7 +37,7 @@ def gains(blocks, titles):
                 )  # fmt: skip
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set(title=titles[block].replace("`", ""), ylabel="mIoU gained (points)")
-            axes.set_xlim(-0.5, len(fractions) - 0.5)
+            axes.set_xlim(-0.5, max(len(fractions), 1) - 0.5)
             axes.set_xticks(range(len(fractions)), [f"{share(f)} of the labels" for f in fractions])
         figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=5, fontsize=8)
         return png(figure)
