@@ -57,7 +57,15 @@ def test_a_command_ends_with_what_started_it(tmp_path):
     assert psutil.pid_exists(sleeper)
     parent.kill()
     parent.wait()
-    wait(lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE)
+    wait(lambda: ended(sleeper))
+
+
+def ended(process):
+    """Also one that ends while it is asked."""
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait(until, seconds=60):
