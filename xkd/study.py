@@ -43,6 +43,8 @@ its fused network), or as in (unlabelled, self-training) or (unlabelled, xmodel)
 linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
 ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabelled-full: rows of those blocks with as many steps as
 study.full says, at the rate that it says."""
+FULL = ("pretraining-full", "unlabelled-full")
+"""Blocks that are run as study.full says."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
@@ -75,7 +77,7 @@ class Cell:
     @property
     def full(self):
         """Whether it is trained by study.full."""
-        return self.block.endswith("-full")
+        return self.block in FULL
 
     @property
     def like(self):
@@ -113,7 +115,7 @@ def cells(params, block, row, folder=METRICS):
     if variant and variant.source in CORPUS and params["teacher"]["name"] != "mini":
         return []
     study = params["study"]
-    study = study["side"] if block in SIDE else study["full"] if block.endswith("-full") else study
+    study = study["side"] if block in SIDE else study["full"] if block in FULL else study
     return [
         Cell(block, row, fraction, seed, xkd.ROOT / folder)
         for seed in study["seeds"]

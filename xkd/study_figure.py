@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from xkd.figures import STYLE, WIDTH, png
 from xkd.palette import INK, share
-from xkd.study_plots import STYLES
+from xkd.study_plots import OTHERS, STYLES
 
 
 def gains(blocks, titles):
@@ -32,8 +32,8 @@ def gains(blocks, titles):
                 bars = [[abs(y[i] - end[side]) for i, end in enumerate(ends)] for side in (0, 1)]
                 style = STYLES[name]
                 known[style.name] = axes.errorbar(
-                    x, y, bars, linestyle="", marker=MARKERS.get(name, style.marker[0]), color=style.colour, markersize=5,
-                    markerfacecolor="white" if name in MARKERS else style.colour, elinewidth=1.2,
+                    x, y, bars, linestyle="", marker=style.marker[0], color=style.colour, markersize=5,
+                    markerfacecolor="white" if name in OTHERS else style.colour, elinewidth=1.2,
                 )  # fmt: skip
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set(title=titles[block].replace("`", ""), ylabel="mIoU gained (points)")
@@ -41,7 +41,3 @@ def gains(blocks, titles):
             axes.set_xticks(range(len(fractions)), [f"{share(f)} of the labels" for f in fractions])
         figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=5, fontsize=8)
         return png(figure)
-
-
-MARKERS = {"cosine": "s", "ppkt": "o", "superpixel": "D", "tolerant": "P", "relational": "X"}
-"""Of the objectives of others, which are drawn hollow."""

@@ -40,7 +40,7 @@ def summary(params, out="out", **where):
     found, report = study_report.collect(params, out, **where), params["report"]
     given = {"draws": report["draws"], "seed": report["seed"]}
     tables = {block: study_report.table(found, block, **given) for block in ROWS}
-    others = [study_report.versus(found, block, **given).assign(block=block) for block in TITLES if block in MEASURED]
+    others = [study_report.versus(found, block, **given).assign(block=block) for block in MEASURED]
     return {
         "size": study_report.size(found),
         "cells": len(found.table),

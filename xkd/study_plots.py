@@ -8,13 +8,13 @@ from xkd.palette import NAMED, Style, share
 from xkd.plots import look
 
 OTHERS = {
-    "cosine": "square-open",
-    "ppkt": "circle-open",
-    "superpixel": "diamond-open",
-    "tolerant": "cross-open",
-    "relational": "x-open",
+    "cosine": ("s", "square-open"),
+    "ppkt": ("o", "circle-open"),
+    "superpixel": ("D", "diamond-open"),
+    "tolerant": ("P", "cross-open"),
+    "relational": ("X", "x-open"),
 }
-STYLES = NAMED | {name: Style(name, "#56606b", ("o", marker), ("-", "solid")) for name, marker in OTHERS.items()}
+STYLES = NAMED | {name: Style(name, "#56606b", marker, ("-", "solid")) for name, marker in OTHERS.items()}
 """The objectives of others share one colour and differ in their markers, so that a row looks the same in every figure."""
 
 

@@ -64,7 +64,7 @@ def collect(params, out="out", folder=METRICS):
     wanted = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
     there = [cell for cell in wanted if cell.file.is_file()]
     files = [cell.file for cell in there if done(params, cell, out)]
-    lines, counts, first = [], {}, None
+    lines, counts, first, seen = [], {}, None, set()
     classes = classes_of(params, out) if files else []
     for file in files:
         cell = read_json(file)
@@ -81,6 +81,7 @@ def collect(params, out="out", folder=METRICS):
                 raise XkdError(f"{file}: its counts give {name} {score:.2f}, it says {value}.")
         names = ("block", "fraction", "seed", "miou", "frames", "steps", "lr")
         before = cell.get("pretraining", {})
+        seen |= {cell["features"]} if "features" in cell else set()
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
         lines[-1] |= {name: before.get(name) for name in ("hit", "among", "held")}
         lines[-1] |= dict(zip(("first", "last"), before.get("loss", (None, None)), strict=True))
@@ -88,10 +89,11 @@ def collect(params, out="out", folder=METRICS):
     if not lines:
         left = f" but {len(there)} of other parameters, code or data" if there else ""
         raise XkdError(f"{xkd.ROOT / folder}: holds no cell of this study{left}; run it first (make study).")
-    seen = frozenset(read_json(file).get("features") for file in files) - {None}
     known, fractions = set(files), tuple(params["study"]["fractions"])
     missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in known)
-    return Study(pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions, seen)
+    return Study(
+        pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions, frozenset(seen)
+    )
 
 
 def classes_of(params, out):

@@ -73,7 +73,8 @@ def rate_of(params, cell):
     """Its learning rate: that of its init, or of the fused network; None for a probe. In a block of study.full all have the same."""
     kind = kind_of(cell)
     if cell.full:
-        return finetune.rate(params["finetune"] | {"lr": params["study"]["full"]}, "lr", cell.fraction)
+        full = params["finetune"] | {"lr": {"full": params["study"]["full"]["lr"]}}
+        return finetune.rate(full, "full", cell.fraction)
     if kind in ("probe", "frozen"):
         return None
     init = "fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)
