@@ -216,6 +216,8 @@ def test_one_street_becomes_two_scenes_one_to_learn_from_and_one_to_be_scored_on
     (tmp_path / "notes" / "mine.txt").touch()
     assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "notes")]) == 1
     assert "holds mine.txt; name a folder that is empty or not there" in capsys.readouterr().err
+    assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "notes" / "mine.txt")]) == 1
+    assert "mine.txt: is no folder" in capsys.readouterr().err
     for _ in range(2):  # again: nothing is in the way
         assert main(["halves", "--data", str(tmp_path), "--out", str(tmp_path / "halves")]) == 0
     first, last = (xkd.open_dataset("pandaset", tmp_path / "halves", split) for split in ("train", "val"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xkd import ROOT, XkdError, study_figure, study_page, study_report
+from xkd import ROOT, XkdError, params, study_figure, study_page, study_report
 from xkd.files import read_json
 from xkd.study import ROWS
 
@@ -144,6 +144,14 @@ def test_the_measured_scores_are_those_of_the_committed_cells():
                 assert row["mean"] == pytest.approx(np.mean(cells), abs=0.006)
                 count += 1
     assert count and found["cells"] == sum(row["n"] for rows in found["blocks"].values() for row in rows)
+
+
+def test_a_parameter_that_is_none_is_named(monkeypatch, capsys):
+    sections = params.profile()
+    sections["study"]["full"] = {"fraction": [1]}
+    monkeypatch.setattr(study_page, "profile", lambda: sections)
+    assert study_page.main([]) == 1
+    assert "study.full.fraction is an unknown parameter; there are fractions" in capsys.readouterr().err
 
 
 def test_it_says_what_is_missing(monkeypatch, capsys):

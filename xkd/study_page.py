@@ -13,7 +13,7 @@ from xkd.objectives import OBJECTIVES
 from xkd.palette import share
 from xkd.params import profile
 from xkd.readme import filled
-from xkd.study import ROWS
+from xkd.study import ROWS, check
 from xkd.words import interval, markdown_table, points, signed
 
 FOLDER, PAGES = "docs/study", ("README.md", "docs/study.md")
@@ -143,7 +143,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.study_page", description="The study's results into the pages.")
     parser.parse_args(arguments)
     try:
-        found, folder = summary(profile()), xkd.ROOT / FOLDER
+        found, folder = summary(check(profile())), xkd.ROOT / FOLDER
         folder.mkdir(exist_ok=True)
         write_json(folder / "study.json", found)
         with atomic(folder / "gains.png") as path:

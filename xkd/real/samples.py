@@ -64,6 +64,8 @@ def halves(data, dest, share=2 / 3):
         raise XkdError(
             f"{root}: has {len(scans)} scans of {len(streets)} streets; it takes one street of two at least."
         )
+    if dest.exists() and not dest.is_dir():
+        raise XkdError(f"{dest}: is no folder; name one that is empty or not there (--out).")
     others = [path for path in dest.iterdir() if path.name not in halved(source.name)] if dest.exists() else []
     if others:
         raise XkdError(f"{dest}: holds {others[0].name}; name a folder that is empty or not there (--out).")
