@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -226,3 +229,26 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
         assert study.done(changed(params, *change), own, out), change
     file.write_text(json.dumps(cell | {"made_of": "something else"}))
     assert not study.done(params, study.cells(params, block, row, tmp_path)[0], out)
+
+
+def test_what_processes_of_a_notebook_say_is_in_the_log_and_not_in_the_notebook(tmp_path, out):
+    """Executed as a stage is, in a kernel: no output but the table."""
+    import nbformat
+
+    from xkd.params import profile
+
+    sections = profile("smoke")
+    given = {name: sections[name] for name in ("data", "prepare", "teacher", "student", "distill", "finetune")}
+    given |= {name: sections[name] for name in ("views", "fused", "mixing", "study")}
+    code = f"""
+import papermill
+papermill.execute_notebook({str(study.xkd.ROOT / "notebooks" / "06_cells.ipynb")!r}, {str(tmp_path / "done.ipynb")!r},
+    {given | {"out": str(out), "results": str(tmp_path / "metrics"), "row": "scratch-long"}!r}, kernel_name="python3", progress_bar=False)
+"""
+    # Under pytest a kernel does not take what its processes write.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    subprocess.run([sys.executable, "-c", code], cwd=study.xkd.ROOT, env=environment, check=True, capture_output=True)
+    made = nbformat.read(tmp_path / "done.ipynb", 4)
+    outputs = [output for cell in made.cells for output in cell.get("outputs", [])]
+    assert outputs and not [output for output in outputs if output.output_type == "stream"]
+    assert len(list((tmp_path / "metrics").rglob("*.json"))) == 2

@@ -130,7 +130,19 @@ def done(params, cell, out="out"):
     return cell.file.is_file() and read_json(cell.file).get("made_of") == made_of(varied(params, cell), cell, out)
 
 
-def _member(parent):
+def in_notebook():
+    return "ipykernel" in sys.modules
+
+
+def silent(yes):
+    """In a process that a notebook started: it would keep in its output the progress said there, whose rates are others at every run, and
+    which out/log has."""
+    if yes:
+        sys.stderr = open(os.devnull, "w")  # as long as the process lasts
+
+
+def _member(parent, quiet):
+    silent(quiet)
     end_with(parent)
     os.environ.pop("DVC_STAGE", None)  # the pool keeps every core busy: no training of a later stage beside it
     torch.set_num_threads(1)
@@ -150,7 +162,7 @@ def run(params, block, row, out="out", folder=METRICS):
         params = varied(params, left[0])
         make(params, left[0], out)
         try:
-            with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(),)) as pool:
+            with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(), in_notebook())) as pool:
                 ended = progress(_ended(pool, params, left, out), f"study-{block}-{row}", len(left))
                 errors = [error for error in ended if error]
         except BrokenProcessPool:

@@ -21,7 +21,7 @@ from xkd.mixed import Source
 from xkd.objectives import OBJECTIVES
 from xkd.parallel import device
 from xkd.params import overlay
-from xkd.study import Cell
+from xkd.study import Cell, in_notebook, silent
 from xkd.study_start import frames_of, place_of, settings_of
 
 WAYS = [
@@ -63,7 +63,7 @@ def measured(params, out, phase, name, lengths=LENGTHS):
 
 def _alone(function, *arguments):
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), silent, (in_notebook(),)) as pool:
             return pool.submit(function, *arguments).result()
     except BrokenProcessPool:
         said = " ".join(part for part in arguments if isinstance(part, str))
