@@ -90,6 +90,8 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("study", "full", "fractions"), [0], "outside"),
         (("study", "full", "lr"), [0.1], r"study.full.lr is \[0.1\]; it has to be one rate, or two"),
         (("study", "full", "most"), 1, "study.full.most is an unknown parameter"),
+        (("study", "full", "more"), [3, 0], "study.full.more has 0, which study.full.seeds has already"),
+        (("study", "full", "more"), 3, "study.full.more is 3; it has to be a list"),
     ],
 )
 def test_a_wrong_parameter_is_named(params, where, value, said):
@@ -100,6 +102,19 @@ def test_a_wrong_parameter_is_named(params, where, value, said):
     section[where[-1]] = value
     with pytest.raises(XkdError, match=said):
         study.check(changed)
+
+
+def test_more_seeds_are_run_at_the_last_share_alone(params):
+    params["study"]["full"] |= {"fractions": [0.25, 1], "seeds": [0, 1], "more": [5]}
+
+    def of(block, row):
+        return [cell.file.stem for cell in study.cells(params, block, row)]
+
+    expected = ["xmodel-0.25-0", "xmodel-1-0", "xmodel-0.25-1", "xmodel-1-1", "xmodel-1-5"]
+    assert of("unlabelled-full", "xmodel") == expected
+    assert of("unlabelled", "xmodel") == ["xmodel-1-0"]
+    params["study"]["full"]["fractions"] = []
+    assert of("pretraining-full", "scratch") == []
 
 
 def test_an_unknown_row_is_named_with_those_there_are(params):

@@ -44,7 +44,7 @@ linear, nearest: a linear probe and k-NN on the frozen features of an init; teac
 ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabelled-full: rows of those blocks with as many steps as
 study.full says, at the rate that it says."""
 FULL = ("pretraining-full", "unlabelled-full")
-"""Blocks that are run as study.full says."""
+"""Blocks that are run as study.full says: the seeds of its `more` at its last fraction alone."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
@@ -103,6 +103,9 @@ def check(params):
             )
     for fraction in (*study["fractions"], *study["side"]["fractions"], *study["full"]["fractions"]):
         check_fraction(fraction)
+    twice = set(study["full"]["seeds"]) & set(study["full"]["more"])
+    if twice:
+        raise XkdError(f"params.yaml: study.full.more has {min(twice)}, which study.full.seeds has already.")
     return params
 
 
@@ -116,10 +119,11 @@ def cells(params, block, row, folder=METRICS):
         return []
     study = params["study"]
     study = study["side"] if block in SIDE else study["full"] if block in FULL else study
+    more = study.get("more", ())
     return [
         Cell(block, row, fraction, seed, xkd.ROOT / folder)
-        for seed in study["seeds"]
-        for fraction in study["fractions"]
+        for seed in (*study["seeds"], *more)
+        for fraction in (study["fractions"][-1:] if seed in more else study["fractions"])
     ]
 
 
