@@ -86,6 +86,15 @@ def test_a_block_is_a_table_with_its_baselines():
     assert "| cosine | 33.00 ± 1.00 (n 3) | – |" in few and "30.00 ± 1.00 (n 5)" in few and "over n seeds" in few
 
 
+def test_twice_the_steps_are_told_where_both_have_the_same_seeds():
+    own, long = line("scratch", 0.25, 68.4), line("scratch-long", 0.25, 69.1)
+    few = line("scratch-long", 1, 72.0, n=3)
+    blocks = BLOCKS | {"pretraining-full": [own, line("scratch", 1, 70.0), long, few]}
+    said = study_page.longer(FOUND | {"blocks": blocks})
+    assert said == "The study has the same on the validation streets: +0.70 points at 25 % (n 5)."
+    assert study_page.longer(FOUND) == ""
+
+
 def test_numbers_are_plain():
     assert [study_page.plain(v) for v in (np.float64(1.239), np.int64(3), float("nan"), None, "a")] == [
         1.24,
