@@ -90,7 +90,8 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("study", "full", "fractions"), [0], "outside"),
         (("study", "full", "lr"), [0.1], r"study.full.lr is \[0.1\]; it has to be one rate, or two"),
         (("study", "full", "most"), 1, "study.full.most is an unknown parameter"),
-        (("study", "full", "more"), [3, 0], "study.full.more has 0, which study.full.seeds has already"),
+        (("study", "full", "more"), [3, 0], "study.full.seeds and study.full.more have 0 twice"),
+        (("study", "full", "more"), [3, 3], "have 3 twice"),
         (("study", "full", "more"), 3, "study.full.more is 3; it has to be a list"),
     ],
 )

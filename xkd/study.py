@@ -103,9 +103,10 @@ def check(params):
             )
     for fraction in (*study["fractions"], *study["side"]["fractions"], *study["full"]["fractions"]):
         check_fraction(fraction)
-    twice = set(study["full"]["seeds"]) & set(study["full"]["more"])
+    seeds = [*study["full"]["seeds"], *study["full"]["more"]]
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
     if twice:
-        raise XkdError(f"params.yaml: study.full.more has {min(twice)}, which study.full.seeds has already.")
+        raise XkdError(f"params.yaml: study.full.seeds and study.full.more have {min(twice)} twice.")
     return params
 
 
