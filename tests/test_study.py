@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 from xkd import XkdError, study, study_cell, study_count
 from xkd.metrics import iou
-from xkd.study_variants import VARIANTS
+from xkd.study_start import rate_of, rated
 
 
 @pytest.fixture
@@ -64,9 +65,14 @@ def test_every_row_has_a_rate_and_a_start(params):
     study.check(params)
     for block, rows in study.ROWS.items():
         for row in rows:
-            variant = VARIANTS.get((block, row))
-            start = variant.start if variant else "scratch" if block == "further" else study.START.get(row, row)
-            assert row == "teacher-probe" or start in params["study"]["lr"], (block, row)
+            name = rated(study.Cell(block, row, 1, 0, Path("folder")))
+            assert row == "teacher-probe" or name in params["study"]["lr"], (block, row)
+            expected = {"unlabelled": row, "pretraining": "scratch" if row == "scratch-long" else row}
+            expected |= {"further": "self-training" if row == "self-training" else "scratch", "ablation": "xmodel"}
+            assert name == expected.get(block, name), (block, row)
+    lr = {name: [k, k + 0.5] for k, name in enumerate(study.RATED)}
+    shuffled = study.Cell("teachers", "cosine-shuffled", 0.05, 0, Path("folder"))
+    assert rate_of(params | {"study": params["study"] | {"lr": lr}}, shuffled) == lr["cosine-shuffled"][0]
     assert [c.file.name for c in study.cells(params, "pretraining", "scratch")] == ["scratch-1-0.json"]
 
 

@@ -60,16 +60,37 @@ def test_pairs_of_the_first_camera_alone(stages, tmp_path):
     assert few.digest != own.digest
 
 
+def test_one_camera_learns_from_no_other(smoke, out, tmp_path):
+    """Its pairs have the feature at their own pixel, and not the mean over images of others that the pipeline's have."""
+    made = {}
+    for row in ("own-images", "one-camera"):
+        cell = study.Cell("ablation", row, 1, 0, tmp_path)
+        study_inputs.make(smoke, cell, out)
+        made[row] = study_inputs.inputs(smoke, cell, out)
+    prepared, whole = (
+        Prepared(made["one-camera"].prepared, "train"),
+        TeacherFeatures(xkd.ROOT / out / "teacher", "train"),
+    )
+    own, one = (TeacherFeatures(made[row].teacher, "train") for row in ("own-images", "one-camera"))
+    for i in range(6):
+        first = prepared.pairs(i).camera[choose(prepared, i, smoke["teacher"])] == 0
+        for found, expected in zip(one.pairs(i), own.pairs(i), strict=True):
+            assert np.array_equal(found, expected[first])
+        assert not np.array_equal(one.pairs(i)[2], whole.pairs(i)[2][first])
+    assert not (made["one-camera"].teacher.parent / "all").exists()
+    views = [Gathered(made[row].views, "train") for row in ("own-images", "one-camera")]
+    for a, b in zip(views[0].views(0, dark=range(1, 6)), views[1].views(0), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_views_of_the_own_sweep_of_one_camera_and_none(gathered, tmp_path):
     whole = Gathered(gathered, "train")
     for kind in ("own", "camera", "none"):
         study_inputs.fewer(gathered / "train", kind, tmp_path / kind / "train")
         few = Gathered(tmp_path / kind, "train")
         for i in range(6):
-            if kind == "own":
-                expected = whole.views(i, reach=0)
-            else:
-                expected = whole.views(i, dark=range(1 if kind == "camera" else 0, 6))
+            dark = {"own": (), "camera": range(1, 6), "none": range(6)}[kind]
+            expected = whole.views(i, dark=dark, reach=None if kind == "none" else 0)
             for a, b in zip(few.views(i), expected, strict=True):
                 assert np.array_equal(a, b), (kind, i)
         assert few.digest != whole.digest

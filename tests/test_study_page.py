@@ -144,6 +144,8 @@ def test_the_measured_scores_are_those_of_the_committed_cells():
     count = 0
     for block, rows in found["blocks"].items():
         for row in rows:
+            if " " in row["row"]:  # another block's, shown for as many seeds as this one has
+                continue
             cells = [
                 read_json(file)["miou"]
                 for file in (ROOT / "study" / "metrics" / block).glob(f"{row['row']}-{row['fraction']:g}-*.json")
@@ -152,7 +154,8 @@ def test_the_measured_scores_are_those_of_the_committed_cells():
             if row["n"] == len(cells):
                 assert row["mean"] == pytest.approx(np.mean(cells), abs=0.006)
                 count += 1
-    assert count and found["cells"] == sum(row["n"] for rows in found["blocks"].values() for row in rows)
+    own = [row["n"] for rows in found["blocks"].values() for row in rows if " " not in row["row"]]
+    assert count and found["cells"] == sum(own)
 
 
 def test_a_parameter_that_is_none_is_named(monkeypatch, capsys):

@@ -105,8 +105,43 @@ def test_rows_with_few_seeds_share_their_deviation(sections, folder):
     assert table.loc["hard-labels"].baseline == table.loc["superpixels"].baseline == "unlabelled xmodel"
     assert table.loc["few-superpixels"].baseline == "ablation superpixels"
     # Differences -2 and -4, 1 and -1, -6 and -4: each has a variance of 2, and t of the three degrees of freedom together is 3.182.
+    # The whole method is in the table too, for as many seeds.
+    whole = table.loc["unlabelled xmodel"]
+    assert whole["mean"] == 61 and whole.n == 2 and whole.baseline == "" and np.isnan(whole.difference)
+    table = table.drop("unlabelled xmodel")
     assert table.difference.to_dict() == pytest.approx({"hard-labels": -3, "superpixels": 0, "few-superpixels": -5})
     assert (table.high - table.difference).tolist() == pytest.approx([3.182 * (2 / 2) ** 0.5] * 3, abs=0.01)
+
+
+def test_a_trained_network_made_worse_does_not_win(sections, folder):
+    """More training is compared with the network that it begins with, and with as many steps in one go, for the seeds that are there."""
+    sections["study"]["seeds"] = [0, 1, 2]
+    write(folder, "pretraining", "scratch-long", 0.01, 2, 99)
+    for seed in (0, 1):
+        write(folder, "further", "labels", 0.01, seed, 38)
+        write(folder, "further", "xmodel", 0.01, seed, 39 + seed)
+    found = study_report.collect(sections, folder=folder)
+    table = study_report.table(found, "further", draws=50).set_index("row")
+    assert table.baseline.to_dict() == {
+        "labels": "pretraining scratch-long",
+        "xmodel": "pretraining scratch-long",
+        "pretraining scratch": "",
+        "pretraining scratch-long": "",
+    }
+    assert table.loc["xmodel"].difference == pytest.approx(-3.5)
+    assert table.loc["pretraining scratch-long"]["mean"] == 43 and (table.n == 2).all()
+
+
+def test_a_control_is_compared_with_as_many_steps_without_a_teacher(sections, folder):
+    for seed in (0, 1):
+        write(folder, "pretraining", "lidar-ssl", 0.01, seed, 39)
+        for row, hits in (("cosine-shuffled", 38), ("cosine-random", 44)):
+            write(folder, "teachers", row, 0.01, seed, hits + seed)
+    table = study_report.table(study_report.collect(sections, folder=folder), "teachers", draws=50).set_index("row")
+    assert table.loc["cosine-random"].baseline == "pretraining scratch" and table.loc["cosine-random"].difference == 3.5
+    assert table.loc["cosine-shuffled"].baseline == "pretraining lidar-ssl"
+    assert table.loc["cosine-shuffled"].difference == pytest.approx(-0.5)
+    assert set(table.index[2:]) == {f"pretraining {row}" for row in ("scratch", "lidar-ssl", "cosine")}
 
 
 def test_a_row_that_varies_more_than_the_others_has_its_own_interval(sections, folder):

@@ -7,7 +7,7 @@ import pytest
 import test_readme
 
 from xkd import ROOT, XkdError, finetune, study, study_tune, tune
-from xkd.files import read_json
+from xkd.files import read_json, write_json
 from xkd.params import read
 from xkd.prepared import Prepared
 from xkd.study import Cell
@@ -29,23 +29,36 @@ def place(stages, gathered, tmp_path, monkeypatch):
     (tmp_path / "out" / "views").symlink_to(gathered.with_name("views"))
     monkeypatch.setattr(study_tune, "OUT", str(tmp_path / "out"))
     monkeypatch.setattr(study_tune, "TRAININGS", str(tmp_path / "study"))
+    monkeypatch.setattr(study_tune, "RESULT", str(tmp_path / "tuning.json"))
     return tmp_path
 
 
 def test_every_row_gets_the_same_search(monkeypatch, params, place):
-    asked = []
+    asked, made, starts = [], [], set()
 
     def scores(params, jobs, run, make, start):
         asked.extend(jobs)
-        assert {start(job[0]) for job in jobs} == set(params["study"]["lr"]) - {"fused"}
+        starts.update(start(job[0]) for job in jobs)
         best = {"ppkt": tune.RATES[0]}
         return {j: {"miou": 50 - abs(np.log(j[3] / best.get(j[0], tune.RATES[1]))), "steps": 9} for j in jobs}
 
     monkeypatch.setattr(tune, "scores", scores)
+    monkeypatch.setattr(study_tune, "make", lambda params, cell, out: made.append(cell.row))
     found = study_tune.search(params)
+    assert set(made) == set(study.RATED) and starts == set(study.RATED) - {"fused", "self-training"}
     assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 2 for row in params["study"]["lr"]}
     rates = {row: {job[3] for job in asked if job[0] == row} for row in params["study"]["lr"]}
     assert set(map(frozenset, rates.values())) == {frozenset({tune.RATES[0] / 4, *tune.RATES})}
+    write_json(place / "tuning.json", found | {"lr": found["lr"] | {"scratch": "as it was"}})
+    asked.clear()
+    again = study_tune.search(params, ["ppkt"])  # at the rates that the others had, and leaves these as they are
+    assert again == found | {"lr": found["lr"] | {"scratch": "as it was"}}
+    assert {job[0] for job in asked} == {"ppkt"} and {job[3] for job in asked} == set(rates["ppkt"])
+    write_json(place / "tuning.json", found | {"steps": {"0.05": 7, "1": 7}})
+    with pytest.raises(XkdError, match="tuning.json: was searched with {'0.05': 7, '1': 7} steps, these rates with"):
+        study_tune.search(params, ["ppkt"])
+    with pytest.raises(XkdError, match="study.lr has no rate 'nothing'; it has scratch, lidar-ssl, "):
+        study_tune.search(params, ["ppkt", "nothing"])
     (place / "out" / "views").unlink()
     with pytest.raises(XkdError, match="views: no such folder; run dvc repro views first"):
         study_tune.search(params)
@@ -58,10 +71,10 @@ def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_training
     found, sections = read_json(ROOT / "study" / "tuning.json"), read()
     test_readme.winners(found, sections["study"]["lr"])
     for row, rates in found["search"].items():
-        block = "images" if row == "fused" else "pretraining"
+        block, name = study.RATED[row]
         for rate, scores in rates.items():
             for fraction, score in scores.items():
-                files = [f"{rate}/{block}/{row}-{fraction}-{seed}.json" for seed in found["seeds"]]
+                files = [f"{rate}/{block}/{name}-{fraction}-{seed}.json" for seed in found["seeds"]]
                 trained = [read_json(ROOT / "study" / "tuning" / file) for file in files]
                 assert score == pytest.approx(np.mean([one["miou"] for one in trained]), abs=6e-4), files
                 if row != "fused":
@@ -80,7 +93,7 @@ def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
     assert [finetune.steps(frames, settings_of(tried)) for frames in (20, 400)] == [401, 780]
 
 
-@pytest.mark.parametrize("init", ["scratch", "fused"])
+@pytest.mark.parametrize("init", ["scratch", "fused", "self-training"])
 def test_a_row_is_judged_on_the_tuning_streets_alone_and_once(params, place, monkeypatch, init):
     split = Prepared(place / "out" / "prepared", params["data"]["train"])
     held = [i for i, scene in enumerate(split.scenes) if scene.endswith("1")]
@@ -103,11 +116,11 @@ def test_a_row_is_judged_on_the_tuning_streets_alone_and_once(params, place, mon
     counts = sum(np.bincount(split.labels(i)[split.labels(i) >= 0], minlength=len(split.classes)) for i in held)
     expected = counts[0] / counts.sum() / np.count_nonzero(counts) * 100 if counts[0] else 0
     assert found["miou"] == pytest.approx(expected, abs=1e-3)
-    assert looked == ([held] if init == "scratch" else held)
+    assert looked == (held if init == "fused" else [held])
     kept = list((place / "study").rglob("*.json"))
     assert [path.name for path in kept] == [f"{init}-1-100.json"] and json.loads(kept[0].read_text()) == found
     again = study_tune.run(params, init, 1, 100, 0.5)
-    assert again == found and len(looked) == (1 if init == "scratch" else len(held))
+    assert again == found and len(looked) == (len(held) if init == "fused" else 1)
 
 
 class Guess:
@@ -132,7 +145,7 @@ def test_a_score_of_other_parameters_does_not_count(params, place):
 
 
 def test_help_begins_no_search(monkeypatch, capsys):
-    monkeypatch.setattr(study_tune, "search", lambda params: pytest.fail("a search of hours"))
+    monkeypatch.setattr(study_tune, "search", lambda *given: pytest.fail("a search of hours"))
     for words, status in (["--help"], 0), (["--check"], 2):
         with pytest.raises(SystemExit) as ended:
             study_tune.main(words)

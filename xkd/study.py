@@ -49,6 +49,9 @@ SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
 """The init of the rows that are not named after theirs."""
+RATED = {init: ("pretraining", init) for init in ("scratch", *PRETRAINED)} | {"fused": ("images", "fused")}
+RATED |= {"self-training": ("unlabelled", "self-training")} | {row: ("teachers", row) for row in ROWS["teachers"]}
+"""The learning rates of study.lr -> the row (block, row) that each is searched with (`xkd.study_tune`)."""
 LIDAR_ONLY = {
     block: [("pretraining", row) for row in ("scratch", "scratch-long", "lidar-ssl")]
     + [("unlabelled", row) for row in ("self-training", "lidar-ssl")] * (block == "unlabelled")
@@ -59,9 +62,12 @@ LIDAR_ONLY |= {
     f"{block}-full": [(f"{of}-full", row) for of, row in LIDAR_ONLY[block]] for block in ("pretraining", "unlabelled")
 }
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
+LIDAR_ONLY["teachers"] = [("pretraining", row) for row in ("scratch", "lidar-ssl")]
 LIDAR_ONLY["further"] = [("further", row) for row in ("labels", "labels-long", "self-training")]
+LIDAR_ONLY["further"] += [("pretraining", row) for row in ("scratch", "scratch-long")]
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
-ablation, with the whole method; more training of a trained network, with more of it without images."""
+ablation, with the whole method; controls in the teacher's place, with as many steps without any; more training of a trained network, with
+that network, with more training without images, and with as much in one go."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def check(params):
     for name, section in params.items():
         check_params(name, section)
     study = params["study"]
-    check_section("study.lr", study["lr"], dict.fromkeys(("scratch", *PRETRAINED, "fused"), "any"))
+    check_section("study.lr", study["lr"], dict.fromkeys(RATED, "any"))
     rates = {f"lr.{init}": given for init, given in study["lr"].items()} | {"full.lr": study["full"]["lr"]}
     for name, given in rates.items():
         if isinstance(given, list) and len(given) != 2:

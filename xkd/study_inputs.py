@@ -1,5 +1,6 @@
 """What rows of the study learn from where it is not what the pipeline made: other teachers, shuffled pairs, fewer views."""
 
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,14 +114,15 @@ def make(params, cell, out):
         if variant.views:
             for name in names:
                 fewer(own.views / name, variant.views, folder / "views" / name)
-        if variant.views == "own":
-            settings = params["teacher"] | {"reach": 0}
-            extract(opened(settings, own.teacher), params["data"], own.prepared, settings, folder / "teacher")
-        elif variant.views == "camera":
-            for name in names:
-                of_camera(
-                    own.teacher / name, Prepared(own.prepared, name), params["teacher"], folder / "teacher" / name
-                )
+        if variant.views in ("own", "camera"):
+            settings, of_all = params["teacher"] | {"reach": 0}, folder / "teacher"
+            if variant.views == "camera":
+                of_all = folder / "all"
+            extract(opened(settings, own.teacher), params["data"], own.prepared, settings, of_all)
+            for name in names if variant.views == "camera" else ():
+                of_camera(of_all / name, Prepared(own.prepared, name), settings, folder / "teacher" / name)
+            if variant.views == "camera":
+                shutil.rmtree(of_all)
         elif variant.source == "shuffled":
             for name in names:
                 shuffled(own.teacher / name, folder / "teacher" / name, params["teacher"]["seed"])
@@ -208,13 +210,14 @@ def derangement(count, seed):
 
 
 def fewer(views, kind, out):
-    """A copy of a split of out/views with those views alone that are `own` (in the sweep's own images), of one `camera` (the first), or
-    `none`."""
+    """A copy of a split of out/views with those views alone that are `own` (in the sweep's own images), of one `camera` (of these, in the
+    first's), or `none`."""
     about, offsets = read_json(views / "views.json"), map_npy(views / "offsets.npy")
     total = int(offsets[-1])
     parts = {name: map_bare(views / f"{name}.bin", dtype, (total,)) for name, dtype in FIELDS.items()}
     parts["values"] = map_bare(views / "values.bin", np.float16, (total, about["channels"]))
-    kept = {"own": parts["step"] == 0, "camera": parts["camera"] == 0, "none": np.zeros(int(offsets[-1]), bool)}[kind]
+    own = parts["step"] == 0
+    kept = {"own": own, "camera": own & (parts["camera"] == 0), "none": np.zeros_like(own)}[kind]
     frame = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     with atomic(out, folder=True) as folder:
         for name, array in parts.items():

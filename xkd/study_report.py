@@ -14,8 +14,19 @@ from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, done
 from xkd.study_count import DISTANCES, unpacked
 from xkd.study_start import place_of
 
-AGAINST = {("ablation", "few-superpixels"): ("ablation", "superpixels")}
-"""Rows (block, row) that are another one with one thing changed."""
+AGAINST = {
+    ("ablation", "few-superpixels"): ("ablation", "superpixels"),
+    ("ablation", "one-camera"): ("ablation", "own-images"),
+    ("teachers", "cosine-shuffled"): ("pretraining", "lidar-ssl"),
+}
+"""Rows (block, row) that are compared with one that is not their block's: another row with one thing changed; the control whose pairs say
+nothing, which is to earn nothing over pretraining without images."""
+SHOWN = {
+    "further": [("pretraining", "scratch"), ("pretraining", "scratch-long")],
+    "teachers": [("pretraining", row) for row in ("scratch", "lidar-ssl", "cosine")],
+    "ablation": [("unlabelled", "xmodel")],
+}
+"""Rows of other blocks that a block's table has too, for the seeds that it has: what its own rows are compared with or differ from."""
 
 
 @dataclass
@@ -45,14 +56,14 @@ class Study:
         sets = [{s for b, r, f, s in self.counts if (b, r, f) == (*row, fraction)} for row in rows]
         return sorted(set.intersection(*sets))
 
-    def scores(self, fraction, row):
-        """mIoU of a row (block, row), one a seed."""
+    def scores(self, fraction, row, seeds=None):
+        """mIoU of a row (block, row), one a seed; of `seeds` alone, where these are given."""
         mine = (self.table.block == row[0]) & (self.table.row == row[1]) & (self.table.fraction == fraction)
-        return self.table.miou[mine]
+        return self.table.miou[mine if seeds is None else mine & self.table.seed.isin(seeds)]
 
-    def mean(self, fraction, row):
-        """Mean of `scores`; NaN where there is none."""
-        return self.scores(fraction, row).mean()
+    def shown(self, fraction, block):
+        """The seeds for which any row of a block is there at this fraction."""
+        return {s for b, _, f, s in self.counts if (b, f) == (block, fraction)}
 
     def stack(self, name, fraction, row, seeds):
         return np.stack([self.counts[*row, fraction, seed][name] for seed in seeds])
@@ -109,10 +120,14 @@ def iou(counts):
 
 
 def strongest(study, block, fraction):
-    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that have the most seeds; None where none is there."""
-    seeds = {row: len(study.seeds(fraction, row)) for row in LIDAR_ONLY[block]}
-    there = [row for row, count in seeds.items() if count == max(seeds.values()) > 0]
-    return max(there, key=lambda row: study.mean(fraction, row), default=None)
+    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that have the most of the block's seeds, over these; None where
+    none is there."""
+    seeds = study.shown(fraction, block)
+    scores = {row: study.scores(fraction, row, seeds) for row in LIDAR_ONLY[block]}
+    most = max(map(len, scores.values()))
+    return max(
+        (row for row, own in scores.items() if len(own) == most > 0), key=lambda r: scores[r].mean(), default=None
+    )
 
 
 def differences(study, pairs, draws=1000, seed=0, careful=False):
@@ -139,31 +154,32 @@ def differences(study, pairs, draws=1000, seed=0, careful=False):
 
 def table(study, block, draws=1000, seed=0):
     """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there (or that of `AGAINST`), and the
-    paired difference to it with its interval. The deviation is pooled over the fractions of a row, in the blocks of `SIDE`, which have few
-    seeds, over their rows as well, carefully (`differences`)."""
+    paired difference to it with its interval; then the rows of `SHOWN`, named with their block. The deviation is pooled over the fractions
+    of a row, in the blocks of `SIDE`, which have few seeds, over their rows as well, carefully (`differences`)."""
     fractions, pairs = sorted(study.table.fraction.unique()), {}
+    rows = [(block, row) for row in ROWS[block]]
     for fraction in fractions:
         strong = strongest(study, block, fraction)
-        for own in [(block, row) for row in ROWS[block]]:
+        for own in rows:
             baseline = AGAINST.get(own, strong)
             if baseline and baseline != own:
                 pairs[*own, fraction] = ((*own, fraction), (*baseline, fraction))
     parts = [pairs] if block in SIDE else [{k: v for k, v in pairs.items() if k[1] == row} for row in ROWS[block]]
     found = {key: line for part in parts for key, line in differences(study, part, draws, seed, block in SIDE).items()}
     lines = []
-    for row in ROWS[block]:
+    for row in [*rows, *SHOWN.get(block, ())]:
         for fraction in fractions:
-            scores = study.scores(fraction, (block, row))
+            scores = study.scores(fraction, row, study.shown(fraction, block))
             if len(scores):
                 line = {
-                    "row": row,
+                    "row": row[1] if row[0] == block else " ".join(row),
                     "fraction": fraction,
                     "mean": scores.mean(),
                     "sd": scores.std(ddof=1),
                     "n": len(scores),
                 }
-                other = found.get((block, row, fraction))
-                line["baseline"] = " ".join(pairs[block, row, fraction][1][:2]) if other else ""
+                other = found.get((*row, fraction))
+                line["baseline"] = " ".join(pairs[*row, fraction][1][:2]) if other else ""
                 nothing = dict.fromkeys(("difference", "low", "high", "spread")) | {"pairs": 0}
                 lines.append(line | (other or nothing))
     return pd.DataFrame(lines)

@@ -8,7 +8,7 @@ from xkd import student as students
 from xkd.files import digest, write_json
 from xkd.prepared import Prepared
 from xkd.retrieval import retrieval
-from xkd.study import PRETRAINED, START
+from xkd.study import PRETRAINED, RATED, START
 from xkd.study_inputs import features, inputs, learnt_from
 from xkd.study_variants import variant_of
 
@@ -70,15 +70,26 @@ def recipe(settings, *others):
 
 
 def rate_of(params, cell):
-    """Its learning rate: that of its init, or of the fused network; None for a probe. In a block of study.full all have the same."""
+    """Its learning rate, None for a probe. In a block of study.full all have the same."""
     kind = kind_of(cell)
     if cell.full:
         full = params["finetune"] | {"lr": {"full": params["study"]["full"]["lr"]}}
         return finetune.rate(full, "full", cell.fraction)
     if kind in ("probe", "frozen"):
         return None
-    init = "fused" if kind == "fused" else "scratch" if cell.block == "further" else start_of(cell)
-    return rate(params, init, cell.fraction)
+    return rate(params, rated(cell), cell.fraction)
+
+
+def rated(cell):
+    """The name in study.lr of a cell's rate: where none was searched for its row, that of its init; in an ablation that of `xmodel`, for
+    one thing alone is to change."""
+    if cell.block == "ablation":
+        return "xmodel"
+    if kind_of(cell) == "self" and start_of(cell) in ("scratch", "trained"):
+        return "self-training"
+    if cell.block == "further":
+        return "scratch"
+    return {row: name for name, row in RATED.items()}.get((cell.block, cell.row), start_of(cell))
 
 
 def rate(params, init, fraction):
@@ -104,7 +115,7 @@ def init_name(params, cell, out):
     """The name of the init that a cell starts from: after all that it is made from, the same on every machine."""
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     if name == "trained":
-        facts = [frames_of(params, cell, out), recipe(settings_of(params)), rate_of(params, cell)]
+        facts = [frames_of(params, cell, out), recipe(settings_of(params)), rate_of(params, scratch_of(cell))]
         facts.append(place.split(data["train"]).digest)
         facts.append(init_name(params, scratch_of(cell), out))
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
@@ -141,7 +152,8 @@ def initial(params, cell, out):
     label = f"study-{name}-{seed}"
     if name == "trained":
         start, frames = initial(params, scratch_of(cell), out), frames_of(params, cell, out)
-        given = (frames, start, student, settings_of(params), rate_of(params, cell), seed, f"{label}-{cell.fraction:g}")
+        lr = rate_of(params, scratch_of(cell))
+        given = (frames, start, student, settings_of(params), lr, seed, f"{label}-{cell.fraction:g}")
         network, _, resume = finetune.train(place.split(data["train"]), *given)
         students.save(network, path, init="trained", objective="none", fraction=cell.fraction, seed=seed)
         resume.unlink(missing_ok=True)

@@ -130,12 +130,14 @@ def named(state, ending=""):
     return OUT / "tune" / (state.parent.name + ending)
 
 
-def search(params, names, judge=None):
+def search(params, names, judge=None, rates=None):
     """{init: {rate: {fraction: mIoU}}}, {init: [best rate for few labels, for many]} and {fraction: steps}; at a fraction the rates
-    are the same for all inits. `judge`: what trains and scores, else `scores`."""
+    are the same for all inits. `judge`: what trains and scores, else `scores`; `rates`: {fraction: those to begin with}, else `RATES`."""
     table, best, steps = {init: {} for init in names}, {init: [] for init in names}, {}
     for fraction in (params["finetune"]["few"], 1):
-        scored, steps[f"{fraction:g}"] = _search(params, names, fraction, judge or scores)
+        scored, steps[f"{fraction:g}"] = _search(
+            params, names, fraction, judge or scores, (rates or {}).get(fraction, RATES)
+        )
         for init, row in scored.items():
             best[init].append(max(row, key=row.get))
             for rate, score in row.items():
@@ -143,9 +145,9 @@ def search(params, names, judge=None):
     return table, best, steps
 
 
-def _search(params, names, fraction, judge):
+def _search(params, names, fraction, judge, rates):
     """{init: {rate: mIoU}} at one fraction, over rates within which every init has its best, and the steps of a training."""
-    rates, ratio = list(RATES), RATES[1] / RATES[0]
+    rates, ratio = sorted(rates), RATES[1] / RATES[0]
     while True:
         found = judge(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in SEEDS])
         mean = {
