@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xkd import XkdError, study, study_cell, study_count
+from xkd import ROOT, XkdError, study, study_cell, study_count
+from xkd.files import read_json
 from xkd.metrics import iou
-from xkd.study_start import rate_of, rated
+from xkd.study_start import kind_of, rate_of, rated
 
 
 @pytest.fixture
@@ -65,9 +66,12 @@ def test_every_row_has_a_rate_and_a_start(params):
     study.check(params)
     for block, rows in study.ROWS.items():
         for row in rows:
-            name = rated(study.Cell(block, row, 1, 0, Path("folder")))
+            cell = study.Cell(block, row, 1, 0, Path("folder"))
+            name = rated(cell)
             assert row == "teacher-probe" or name in params["study"]["lr"], (block, row)
             expected = {"unlabelled": row, "pretraining": "scratch" if row == "scratch-long" else row}
+            if block == "unlabelled-full":
+                assert kind_of(cell) == ("taught" if row.startswith("xmodel") else "self")
             expected |= {"further": "self-training" if row == "self-training" else "scratch", "ablation": "xmodel"}
             assert name == expected.get(block, name), (block, row)
     lr = {name: [k, k + 0.5] for k, name in enumerate(study.RATED)}
@@ -221,13 +225,15 @@ def test_a_killed_process_is_said(params, monkeypatch, tmp_path):
         ("ablation", "hard-labels"),
         ("ablation", "few-superpixels"),
         ("pretraining-full", "scratch-long"),
-        ("unlabelled-full", "xmodel"),
+        ("unlabelled-full", "xmodel-long"),
+        ("unlabelled-full", "self-training-long"),
     ],
 )
 def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     (cell,) = study.run(params, block, row, out, tmp_path)
     steps = params["finetune"]["steps"]["base"]
-    longer = {"scratch-long": 2 * steps, "labels-long": 3.5 * steps, "teacher-probe": 0}
+    longer = {"labels-long": 3.5 * steps, "teacher-probe": 0}
+    longer |= dict.fromkeys(("scratch-long", "self-training-long", "xmodel-long"), 2 * steps)
     full = block.endswith("-full")
     assert cell["steps"] == (0 if block in STILL else longer.get(row, steps) * (0.5 if full else 1))
     assert (cell["lr"] == 0.007) == full
@@ -244,13 +250,29 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row):
     (own,) = study.cells(params, block, row, tmp_path)
     kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}
     kind = kind.get(block, "pretraining" if block == "further" else block)
-    kind = {("further", "xmodel"): "xmodel"}.get((block, row), "unlabelled" if row.startswith("self-") else kind)
+    if row.startswith("self-"):
+        kind = "pretraining-full" if full else "unlabelled"
+    kind = {("further", "xmodel"): "xmodel"}.get((block, row), kind)
     for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else kind]:
         assert not study.done(changed(params, *change), own, out), change
     for change in [("report", "draws", 7), ("finetune", "shown", 2), ("study", "lr", "ppkt", 0.5)]:
         assert study.done(changed(params, *change), own, out), change
     file.write_text(json.dumps(cell | {"made_of": "something else"}))
     assert not study.done(params, study.cells(params, block, row, tmp_path)[0], out)
+
+
+def test_committed_cells_have_the_steps_that_the_code_says():
+    """`made_of` does not hold how much longer a row is trained."""
+    held, steps = 0, {}
+    for file in (ROOT / "study" / "metrics").glob("*/*.json"):
+        cell = read_json(file)
+        if cell["init"] in ("scratch", *study_cell.LONGER):
+            steps[cell["block"].partition("-")[2], cell["init"], cell["fraction"], cell["seed"]] = cell["steps"]
+    for (full, row, *cell), count in steps.items():
+        if row in study_cell.LONGER and (short := steps.get((full, "scratch", *cell))):
+            assert count == round(short * study_cell.LONGER[row]), (full, row, *cell)
+            held += 1
+    assert held
 
 
 def test_what_processes_of_a_notebook_say_is_in_the_log_and_not_in_the_notebook(tmp_path, out):

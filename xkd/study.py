@@ -34,7 +34,7 @@ ROWS = {
     "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
     "ablation": tuple(row for block, row in VARIANTS if block == "ablation"),
     "pretraining-full": ("scratch", "scratch-long", "lidar-ssl", "cosine", "xmodel"),
-    "unlabelled-full": ("self-training", "lidar-ssl", "xmodel"),
+    "unlabelled-full": ("self-training", "lidar-ssl", "xmodel", "self-training-long", "xmodel-long"),
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
@@ -42,12 +42,13 @@ further: a network trained from scratch on the labels is trained once more, on t
 its fused network), or as in (unlabelled, self-training) or (unlabelled, xmodel);
 linear, nearest: a linear probe and k-NN on the frozen features of an init; teachers: `cosine` with controls in the teacher's place;
 ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabelled-full: rows of those blocks with as many steps as
-study.full says, at the rate that it says."""
+study.full says, at the rate that it says (-long: twice as many)."""
 FULL = ("pretraining-full", "unlabelled-full")
 """Blocks that are run as study.full says: the seeds of its `more` at its last fraction alone."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
+START |= {"self-training-long": "scratch", "xmodel-long": "xmodel"}
 """The init of the rows that are not named after theirs."""
 RATED = {init: ("pretraining", init) for init in ("scratch", *PRETRAINED)} | {"fused": ("images", "fused")}
 RATED |= {"self-training": ("unlabelled", "self-training")} | {row: ("teachers", row) for row in ROWS["teachers"]}
@@ -61,6 +62,7 @@ LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("
 LIDAR_ONLY |= {
     f"{block}-full": [(f"{of}-full", row) for of, row in LIDAR_ONLY[block]] for block in ("pretraining", "unlabelled")
 }
+LIDAR_ONLY["unlabelled-full"].append(("unlabelled-full", "self-training-long"))
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
 LIDAR_ONLY["teachers"] = [("pretraining", row) for row in ("scratch", "lidar-ssl")]
 LIDAR_ONLY["further"] = [("further", row) for row in ("labels", "labels-long", "self-training")]

@@ -40,9 +40,10 @@ CODE = {
 }
 """The modules that a kind of training hangs on, besides those of its init and its backbone."""
 
-LONGER = {"scratch-long": 2, "labels-long": 3.5}
+LONGER = {"scratch-long": 2, "self-training-long": 2, "xmodel-long": 2, "labels-long": 3.5}
 """Rows that are trained for so many times the steps; labels-long: for about the time that `xmodel` takes on two cores, with its fused
-network and what that says of the unlabelled frames (`xkd.study_cost`)."""
+network and what that says of the unlabelled frames (`xkd.study_cost`). Cells that are there do not hang on these numbers, whose change
+takes new names."""
 ALIGNED = ("pretraining", "teachers", "ablation")
 """Blocks whose files say what became of an init's pretraining; others start from inits of these."""
 NEIGHBOURS = 250
@@ -95,7 +96,8 @@ def train(params, cell, out):
     data, student, settings, seed = (params["data"], params["student"], settings_of(params, cell), cell.seed)
     validation, frames, lr = place.split(data["validation"]), frames_of(params, cell, out), rate_of(params, cell)
     seen = Source(validation, place.gathered(data["validation"]))
-    count, resume, said = finetune.steps(len(frames), settings), None, None
+    count, resume, said = round(finetune.steps(len(frames), settings) * LONGER.get(cell.row, 1)), None, None
+    settings = settings | {"steps": {"base": count, "per_frame": 0, "most": count}}
     arguments = (
         initial(params, cell, out),
         student,
@@ -114,14 +116,9 @@ def train(params, cell, out):
         guesses = {i: mixed.whole(network, seen, i).argmax(1).numpy() for i in range(len(validation))}
     else:
         if kind == "labels":
-            count = round(count * LONGER.get(cell.row, 1))
-            init, label, longer = (
-                arguments[0],
-                arguments[-1],
-                settings | {"steps": {"base": count, "per_frame": 0, "most": count}},
-            )
+            init, label = arguments[0], arguments[-1]
             network, _, resume = finetune.train(
-                place.split(data["train"]), frames, init, student, longer, lr, seed, label
+                place.split(data["train"]), frames, init, student, settings, lr, seed, label
             )
         elif kind == "taught":
             network, resume, said = taught(params, cell, out, frames, arguments)

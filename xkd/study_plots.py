@@ -14,7 +14,12 @@ OTHERS = {
     "tolerant": ("P", "cross-open"),
     "relational": ("X", "x-open"),
 }
-STYLES = NAMED | {name: Style(name, "#56606b", marker, ("-", "solid")) for name, marker in OTHERS.items()}
+LONGER = {
+    name: Style(f"{name}, longer", colour, ("v", "triangle-down"), (":", "dot"))
+    for name, colour in (("xmodel", NAMED["xmodel"].colour), ("self-training", NAMED["self-training"].colour))
+}
+STYLES = NAMED | {f"{name}-long": style for name, style in LONGER.items()}
+STYLES |= {name: Style(name, "#56606b", marker, ("-", "solid")) for name, marker in OTHERS.items()}
 """The objectives of others share one colour and differ in their markers, so that a row looks the same in every figure."""
 
 

@@ -25,12 +25,12 @@ def kind_of(cell):
         return "probe" if cell.row == "teacher-probe" else "fused"
     if cell.block in ("linear", "nearest"):
         return "frozen"
-    variant = variant_of(cell)
-    if cell.row == "self-training" or variant and variant.own:
+    variant, row = variant_of(cell), cell.row.removesuffix("-long")
+    if row == "self-training" or variant and variant.own:
         return "self"
     if cell.like == "unlabelled":
-        return "taught" if cell.row == "xmodel" else "self"
-    return "taught" if cell.block == "ablation" or (cell.block, cell.row) == ("further", "xmodel") else "labels"
+        return "taught" if row == "xmodel" else "self"
+    return "taught" if cell.block == "ablation" or (cell.block, row) == ("further", "xmodel") else "labels"
 
 
 def start_of(cell):
