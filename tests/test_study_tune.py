@@ -70,6 +70,7 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
 def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_trainings():
     found, sections = read_json(ROOT / "study" / "tuning.json"), read()
     test_readme.winners(found, sections["study"]["lr"])
+    assert set(study.RATED) - set(found["search"]) <= {"cosine-random", "cosine-unsupervised", "cosine-shuffled"}
     for row, rates in found["search"].items():
         block, name = study.RATED[row]
         for rate, scores in rates.items():
