@@ -209,6 +209,17 @@ def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder)
     assert study_report.fewer(study_report.collect(sections, folder=folder), draws=50).empty
 
 
+def test_a_row_whose_last_seeds_are_not_run_yet_stays_the_baseline(sections, folder):
+    """Where it is stronger on the seeds that both have: here 41 and 45 to 40 and 42, and not the mean of three, 57.3."""
+    sections["study"]["seeds"] = [0, 1, 2]
+    write(folder, "pretraining", "scratch", 0.01, 2, 90)
+    found = study_report.collect(sections, folder=folder)
+    assert study_report.strongest(found, "pretraining", 0.01) == ("pretraining", "scratch-long")
+    (folder / "pretraining" / "scratch-long-0.01-1.json").unlink()  # one of three is too few
+    found = study_report.collect(sections, folder=folder)
+    assert study_report.strongest(found, "pretraining", 0.01) == ("pretraining", "scratch")
+
+
 def test_rows_with_all_steps_are_compared_with_those_that_have_as_many(sections, folder):
     sections["study"]["fractions"] = sections["study"]["full"]["fractions"] = [0.01, 0.05]
     for seed in (0, 1):

@@ -120,14 +120,14 @@ def iou(counts):
 
 
 def strongest(study, block, fraction):
-    """The row (block, row) of the highest mean among those of `LIDAR_ONLY` that have the most of the block's seeds, over these; None where
-    none is there."""
-    seeds = study.shown(fraction, block)
-    scores = {row: study.scores(fraction, row, seeds) for row in LIDAR_ONLY[block]}
-    most = max(map(len, scores.values()))
-    return max(
-        (row for row, own in scores.items() if len(own) == most > 0), key=lambda r: scores[r].mean(), default=None
-    )
+    """The row (block, row) of the highest mean, over the seeds that they share, among those of `LIDAR_ONLY` that have more than half as
+    many of the block's seeds as the one that has the most; None where none is there."""
+    shown = study.shown(fraction, block)
+    seeds = {row: shown & set(study.seeds(fraction, row)) for row in LIDAR_ONLY[block]}
+    most = max(map(len, seeds.values()))
+    there = [row for row, own in seeds.items() if 2 * len(own) > most]
+    shared = set.intersection(*(seeds[row] for row in there)) if there else set()
+    return max(there, key=lambda row: study.scores(fraction, row, shared or seeds[row]).mean(), default=None)
 
 
 def differences(study, pairs, draws=1000, seed=0, careful=False):
