@@ -115,15 +115,14 @@ def make(params, cell, out):
             for name in names:
                 fewer(own.views / name, variant.views, folder / "views" / name)
         if variant.views in ("own", "camera"):
-            settings, of_all = params["teacher"] | {"reach": 0}, folder / "teacher"
-            if variant.views == "camera":
-                of_all = folder / "all"
+            settings = params["teacher"] | {"reach": 0}
+            of_all = folder / ("teacher" if variant.views == "own" else "all")
             extract(opened(settings, own.teacher), params["data"], own.prepared, settings, of_all)
-            for name in names if variant.views == "camera" else ():
+        if variant.views == "camera":
+            for name in names:
                 of_camera(of_all / name, Prepared(own.prepared, name), settings, folder / "teacher" / name)
-            if variant.views == "camera":
-                shutil.rmtree(of_all)
-        elif variant.source == "shuffled":
+            shutil.rmtree(of_all)
+        if variant.source == "shuffled":
             for name in names:
                 shuffled(own.teacher / name, folder / "teacher" / name, params["teacher"]["seed"])
         elif variant.source:

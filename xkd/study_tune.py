@@ -12,7 +12,7 @@ from xkd.errors import XkdError
 from xkd.files import read_json, write_json
 from xkd.mixed import Source
 from xkd.params import overlay, profile
-from xkd.study import RATED, START, Cell, check, done
+from xkd.study import RATED, START, Cell, cells, check, done
 from xkd.study_cell import fused_of, made_of
 from xkd.study_inputs import make
 from xkd.study_start import frames_of, initial, kind_of, place_of, rate_of, settings_of
@@ -66,24 +66,25 @@ def begin(params, name, seed):
 
 
 def search(params, names=()):
-    """The rates `names` of study.lr, else all of them -> what is written to study/tuning.json, where the others are as they were.
-    Errors: those of `tune.ready`; no such name; others that were searched with other steps."""
+    """The rates `names` of study.lr, else those of all rows that there are with this teacher -> what is written to study/tuning.json,
+    where the others are as they were. Errors: those of `tune.ready`; no such name; others that were searched with other steps."""
     if unknown := sorted(set(names) - set(RATED)):
         raise XkdError(f"study.lr has no rate {unknown[0]!r}; it has {', '.join(RATED)}.")
     tune.ready(check(params), xkd.ROOT / OUT)
-    for name in names or RATED:
+    names, alone = names or [name for name, row in RATED.items() if cells(params, *row)], bool(names)
+    for name in names:
         make(params, cell_of(name, 1, tune.SEEDS[0]), OUT)
 
     def scores(params, jobs):
         return tune.scores(params, jobs, run, begin, lambda name: START.get(name, name))
 
     file, old, rates = xkd.ROOT / RESULT, {"search": {}, "lr": {}}, {}
-    if names and file.exists():
+    if alone and file.exists():
         old = kept.facts(file, search=dict, lr=dict, steps=dict)
         for rate, row in next(iter(old["search"].values()), {}).items():
             for fraction in row:
                 rates.setdefault(float(fraction), []).append(float(rate))
-    table, best, steps = tune.search(params, list(names or RATED), scores, rates)
+    table, best, steps = tune.search(params, names, scores, rates)
     if old.get("steps", steps) != steps:
         raise XkdError(f"{file}: was searched with {old['steps']} steps, these rates with {steps}; search for all.")
     return {"search": old["search"] | table, "lr": old["lr"] | best, "steps": steps, "seeds": list(tune.SEEDS)}
