@@ -8,7 +8,7 @@ import pytest
 from xkd import ROOT, XkdError, finetune, params, tune
 from xkd.files import read_json
 from xkd.prepared import matching
-from xkd.readme import BLOCKS, convergence, doubled, gains, written
+from xkd.readme import BLOCKS, convergence, gains, written
 from xkd.report import tuned
 from xkd.sim.write import plan
 
@@ -144,15 +144,22 @@ def test_what_twice_the_steps_change_in_words():
         "0.05": {"miou": 50.0, "miou_double": 50.2, "differences": [0.1, 0.3], "seeds": 2},
         "1": {"miou": 60.0, "miou_double": 60.6, "differences": [0.6, 0.6, 0.6], "seeds": 3},
     }
+    # t of one and of two degrees of freedom: 12.706 and 4.303.
     said = convergence({"convergence": rows})
-    assert said.startswith("that changed it by +0.20 ± 0.10 points at 5 % (n 2), +0.60 ± 0.00 points at 100 % (n 3). ")
-    assert doubled({"convergence": rows}) == (
-        "Training from scratch for twice as long changes its mIoU by less than half a point at 5 % and gains more (+0.60 at 100 %), "
-        "where it is not converged, in the mean over label subsets, on the tuning streets"
+    assert said == (
+        "that changed it by +0.20 [-1.07, +1.47] points at 5 % (n 2), +0.60 [+0.60, +0.60] points at 100 % (n 3); in brackets 95 % "
+        "intervals over the label subsets. At 5 % these subsets cannot tell whether they gain half a point. At 100 % the baseline is not "
+        "converged: they gain half a point or more."
     )
-    rows["1"] |= {"miou_double": 59.3, "differences": [-0.6, -0.6, -0.9]}
-    assert " at 5 % and loses more (-0.70 at 100 %), in the mean " in doubled({"convergence": rows})
-    assert "The baseline is NOT converged at 100 %" in said and "At 5 % the baseline is converged" in said
+    rows["1"] |= {"miou_double": 59.3, "differences": [-0.6, -0.6, -0.9]}  # a deviation of 0.1732, an error of 0.1
+    said = convergence({"convergence": rows})
+    assert "-0.70 [-1.13, -0.27] points at 100 % (n 3)" in said
+    assert said.endswith(
+        " At 100 % twice the steps gain less than half a point. At 5 % these subsets cannot tell "
+        "whether they gain half a point."
+    )
+    alone = {"0.05": {"differences": [0.1]}}
+    assert "+0.10 [-inf, +inf] points at 5 % (n 1)" in convergence({"convergence": alone})
 
 
 def test_the_search_was_made_with_the_parameters_of_this_tree():

@@ -1,98 +1,22 @@
-"""The study's page: its tables and verdicts by hand, its figure, and that the pages say what docs/study/study.json holds."""
+"""The study's page: its figures, and that the pages say what docs/study/study.json holds."""
 
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_study_words import BLOCKS, FOUND, line
 
 from xkd import ROOT, XkdError, params, study_figure, study_page, study_report
 from xkd.files import read_json
 from xkd.study import ROWS
 
 
-def line(row, fraction, mean, difference=None, low=None, high=None, baseline="pretraining scratch", n=5):
-    found = {"row": row, "fraction": fraction, "mean": mean, "sd": 1.0, "n": n, "pairs": n, "difference": difference}
-    return found | {"low": low, "high": high, "baseline": baseline if difference is not None else ""}
-
-
-BLOCKS = dict.fromkeys(ROWS, []) | {
-    "pretraining": [
-        line("scratch", 0.01, 30.0),
-        line("scratch", 0.25, 60.0),
-        line("xmodel", 0.01, 36.0, 6.0, 2.0, 10.0),
-        line("xmodel", 0.25, 63.0, 3.0, 1.0, 5.0),
-    ],
-    "unlabelled": [line("xmodel", 0.01, 38.0, 8.0, -1.0, 17.0)],
-}
-FOUND = {"size": "Of five streets.", "blocks": BLOCKS, "versus": []}
-FOUND["fewer"] = [
-    {
-        "row": "xmodel",
-        "block": "pretraining",
-        "fraction": 0.25,
-        "scratch": 1,
-        "difference": 0.0,
-        "low": -1,
-        "high": 1,
-        "pairs": 5,
-    }
-]
-
-
-def test_a_target_is_reached_where_the_gain_is_large_enough_and_above_zero():
-    said = study_page.targets(FOUND).strip().splitlines()[2:]
-    assert [text.rpartition("|")[0].rpartition("| ")[2].strip() for text in said] == [
-        "reached",  # 6 of 5, from 2 on
-        "**missed**",  # 3 of 4
-        "**missed**",  # 8 of 5, but the interval holds zero
-        "reached",  # equal to scratch with all labels
-    ]
-    assert "| `xmodel` at 1 % over scratch | +5 | +6.00 [+2.00, +10.00] (n 5) |" in said[0]
-    assert "`xmodel` at 25 % over scratch at 100 % | 0 | +0.00 [-1.00, +1.00]" in said[-1]
-
-
-def test_other_objectives_and_the_network_with_images_are_targets_too():
-    over = {"row": "xmodel", "block": "pretraining", "over": "ppkt", "fraction": 0.25, "difference": -1.0, "pairs": 5}
-    better, worse = over | {"low": -2.0, "high": 0.5}, over | {"low": -1.5, "high": -0.5}
-    images = {"images": [line("fused", 0.01, 40.0, 1.9, 1.0, 2.8)]}
-    said = study_page.targets(FOUND | {"versus": [better], "blocks": BLOCKS | images})
-    assert "`xmodel` no worse than any of 1 objectives | 0 |  | reached" in said
-    assert "`fused` at 1 % over scratch | +2 | +1.90 [+1.00, +2.80] (n 5) | **missed**" in said
-    said = study_page.targets(FOUND | {"versus": [better, worse]})
-    assert (
-        "no worse than ppkt | 0 | -1.00 [-1.50, -0.50] (n 5) | **missed**" in said and "no worse than any" not in said
-    )
-    baseline = over | {"over": "scratch-long", "low": -2.0, "high": -1.0}  # no objective
-    assert "no worse" not in study_page.targets(FOUND | {"versus": [baseline]})
-
-
-def test_one_seed_has_no_interval_and_no_verdict_but_missed():
-    alone = line("xmodel", 0.01, 36.0, 6.0, n=1)
-    blocks = dict.fromkeys(ROWS, []) | {"pretraining": [alone, line("xmodel", 0.1, 50.0, 3.0, 1.0, 5.0)]}
-    (said,) = study_page.targets(FOUND | {"blocks": blocks, "fewer": []}).strip().splitlines()[2:]
-    assert said.endswith("+6.00 – (n 1) | **missed** |")  # a share that has no target is left out
-    study_figure.gains(blocks, {"pretraining": "a"})
-    study_figure.gains(dict.fromkeys(ROWS, []), {"pretraining": "a"})
-
-
-def test_a_block_is_a_table_with_its_baselines():
-    said = study_page.tables(FOUND)
-    assert "Of five streets." in said and "Frozen features" not in said  # no cell, no table
-    assert "| xmodel | 36.00 ± 1.00<br>+6.00 [+2.00, +10.00] | 63.00 ± 1.00<br>+3.00 [+1.00, +5.00] |" in said
-    assert "| scratch | 30.00 ± 1.00 | 60.00 ± 1.00 |" in said
-    assert "over 5 seeds; below it" in said and "(1 %: pretraining scratch; 25 %: pretraining scratch)" in said
-    few = study_page.scores([*BLOCKS["pretraining"], line("cosine", 0.01, 33.0, n=3)])
-    assert "| cosine | 33.00 ± 1.00 (n 3) | – |" in few and "30.00 ± 1.00 (n 5)" in few and "over n seeds" in few
-
-
-def test_twice_the_steps_are_told_where_both_have_the_same_seeds():
-    own, long = line("scratch", 0.25, 68.4), line("scratch-long", 0.25, 69.1)
-    few = line("scratch-long", 1, 72.0, n=3)
-    blocks = BLOCKS | {"pretraining-full": [own, line("scratch", 1, 70.0), long, few]}
-    said = study_page.longer(FOUND | {"blocks": blocks})
-    assert said == "The study has the same on the validation streets: +0.70 points at 25 % (n 5)."
-    assert study_page.longer(FOUND) == ""
+def test_a_panel_of_one_seed_of_none_and_of_a_new_objective():
+    alone = line("xmodel", 0.01, 36.0, 6.0, n=1), line("mine", 0.1, 50.0, 3.0, 1.0, 5.0)
+    blocks = dict.fromkeys(ROWS, []) | {"pretraining": list(alone)}
+    drawn = [study_figure.gains(own, {"pretraining": "a"}) for own in (blocks, dict.fromkeys(ROWS, []))]
+    assert all(Image.open(io.BytesIO(picture)).format == "PNG" for picture in drawn) and drawn[0] != drawn[1]
 
 
 def test_numbers_are_plain():

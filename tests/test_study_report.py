@@ -44,7 +44,7 @@ def sections():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Three rows with two seeds, all of which count as done."""
-    monkeypatch.setattr(study_report, "done", lambda params, cell, out: True)
+    monkeypatch.setattr(study_report, "precision", lambda params, cell, out: "bfloat16")
     monkeypatch.setattr(study_report, "classes_of", lambda params, out: CLASSES)
     for seed, (scratch, longer, cosine) in enumerate([(40, 41, 50), (42, 45, 52)]):
         for row, hits in (("scratch", scratch), ("scratch-long", longer), ("cosine", cosine)):
@@ -55,9 +55,14 @@ def folder(tmp_path, monkeypatch):
 def test_a_study_says_how_little_it_rests_on(sections, folder):
     found = study_report.collect(sections, folder=folder)
     said = study_report.size(found)
-    assert said.startswith("Labelled frames: 4; validation: 3 streets. Not there: ")
+    assert said == "Labelled frames: 4; validation: 3 streets."
     # Of the nine rows of the first block three are there.
-    assert "pretraining lidar-ssl (2), pretraining ppkt (2)" in said and "pretraining scratch" not in said
+    said = study_report.missing(found)
+    assert (
+        said.startswith("Not there: ")
+        and "pretraining lidar-ssl (2), pretraining ppkt (2)" in said
+        and "pretraining scratch" not in said
+    )
     for seed in (0, 1):
         for row, hits in (("scratch", 40 + seed), ("scratch-long", 41), ("cosine", 50)):
             write(folder, "pretraining", row, 0.01, seed, hits, streets=1)
@@ -164,10 +169,12 @@ def test_a_row_of_the_first_blocks_pools_over_its_own_fractions_alone(sections, 
         write(folder, "pretraining", "cosine", 0.05, seed, cosine)
     table = study_report.table(study_report.collect(sections, folder=folder), "pretraining", draws=50)
     lines = table.set_index(["row", "fraction"])
-    # At 1 % 9 and 7 over scratch-long, at 5 %, where that is not there, 1 and 7 over scratch: variances 2 and 18, pooled 10.
+    # At 1 % 9 and 7 over scratch-long, at 5 %, where that is not there, 1 and 7 over scratch: variances 2 and 18, pooled 10; the second
+    # has its own.
     assert lines.baseline["cosine", 0.05] == "pretraining scratch"
     half = lines.high - lines.difference
-    assert half["cosine", 0.01] == pytest.approx(4.303 * (10 / 2) ** 0.5, abs=0.01) == half["cosine", 0.05]
+    assert half["cosine", 0.01] == pytest.approx(4.303 * (10 / 2) ** 0.5, abs=0.01)
+    assert half["cosine", 0.05] == pytest.approx(4.303 * (18 / 2) ** 0.5, abs=0.01)
 
 
 def test_the_strongest_baseline_is_one_of_those_with_most_seeds(sections, folder):
@@ -199,7 +206,9 @@ def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder)
     half = lines.high - lines.difference
     assert half["cosine", 0.01] == pytest.approx(4.303 * (3.25 / 2) ** 0.5, abs=0.01) == half["cosine", 0.05]
     assert lines.pairs.eq(2).all() and "xmodel" not in lines.index.get_level_values("over")
-    fewer = study_report.fewer(found, draws=50).set_index(["block", "row"])
+    fewer = study_report.fewer(found, draws=50)
+    assert set(fewer.over) == {"scratch"}  # scratch-long is not there
+    fewer = fewer.set_index(["block", "row"])
     # At 5 % of the labels 60 and 63, where scratch has 48 and 52 at 25 %: 12 and 11.
     own = fewer.loc[("unlabelled", "xmodel")]
     assert own.difference == pytest.approx(11.5) and own.spread == pytest.approx(0.5**0.5)
@@ -274,12 +283,21 @@ def test_what_does_not_belong_together_is_refused(sections, folder):
         study_report.collect(sections, folder=folder / "nothing")
 
 
+def test_cells_of_another_processor_count_and_are_told(sections, folder, monkeypatch):
+    assert "processors" not in study_report.size(study_report.collect(sections, folder=folder))
+    monkeypatch.setattr(study_report, "precision", lambda p, cell, out: "float32" if cell.seed else "bfloat16")
+    said = study_report.size(study_report.collect(sections, folder=folder))
+    assert "Computed on different processors: 3 cells in bfloat16, 3 cells in float32." in said
+
+
 def test_cells_of_another_version_are_left_out_and_counted(sections, folder, monkeypatch):
     write(folder, "pretraining", "cosine", 0.01, 7, 99)  # a seed that is no longer in params.yaml
-    monkeypatch.setattr(study_report, "done", lambda params, cell, out: cell.row != "scratch")
+    monkeypatch.setattr(
+        study_report, "precision", lambda params, cell, out: "float32" if cell.row != "scratch" else None
+    )
     found = study_report.collect(sections, folder=folder)
     assert found.stale == 2 and set(found.table.row) == {"scratch-long", "cosine"} and set(found.table.seed) == {0, 1}
-    monkeypatch.setattr(study_report, "done", lambda params, cell, out: False)
+    monkeypatch.setattr(study_report, "precision", lambda params, cell, out: None)
     with pytest.raises(XkdError, match="no cell of this study but 6 of other parameters"):
         study_report.collect(sections, folder=folder)
 

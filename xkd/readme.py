@@ -4,13 +4,17 @@ and docs/tuning.json."""
 import argparse
 import re
 import sys
+from math import inf
+from statistics import fmean, stdev
+
+from scipy import stats
 
 import xkd
 from xkd import kept
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text
 from xkd.palette import BASELINE, share, styles
-from xkd.tuning_words import CONVERGED, FOUND, change, converged
+from xkd.tuning_words import CONVERGED
 from xkd.words import headline, interval, main_table, markdown_table, signed
 
 REPORT, TUNING, STREETS = "docs/results/report.json", "docs/tuning.json", "docs/other-streets.json"
@@ -26,29 +30,30 @@ def table(summary):
 
 
 def convergence(record):
-    """What twice the steps change of the baseline, and what that says, from the tuning record."""
-    rows = sorted((float(fraction), row) for fraction, row in record["convergence"].items())
-    said = [
-        "{:+.2f} ± {:.2f} points at {} (n {})".format(*change(row), share(fraction), row["seeds"])
-        for fraction, row in rows
-    ]
-    text = f"that changed it by {', '.join(said)}."
-    for found, says in FOUND.items():
-        if at := [share(fraction) for fraction, row in rows if converged(row) == found]:
-            text += " " + says.format(", ".join(at))
-    return text
+    """What twice the steps change of the baseline, with 95 % t intervals over the label subsets, and whether that can be half a point,
+    from the tuning record."""
+    rows = sorted((float(fraction), changed(row)) for fraction, row in record["convergence"].items())
+    said = [f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points at {share(f)} (n {n})" for f, (mean, low, high, n) in rows]
+    text = f"that changed it by {', '.join(said)}; in brackets 95 % intervals over the label subsets."
+    found = {
+        "At {} twice the steps gain less than half a point.": [
+            share(f) for f, (*_, high, _) in rows if high < CONVERGED
+        ],
+        "At {} these subsets cannot tell whether they gain half a point.": [
+            share(f) for f, (_, low, high, _) in rows if low < CONVERGED <= high
+        ],
+        "At {} the baseline is not converged: they gain half a point or more.": [
+            share(f) for f, (_, low, *_) in rows if low >= CONVERGED
+        ],
+    }
+    return " ".join([text, *(words.format(", ".join(at)) for words, at in found.items() if at)])
 
 
-def doubled(record):
-    """What twice the steps change of the baseline at which shares of the labels, in one sentence."""
-    rows = sorted((float(fraction), change(row)[0]) for fraction, row in record["convergence"].items())
-    less = [share(fraction) for fraction, found in rows if abs(found) < CONVERGED]
-    more = [f"{found:+.2f} at {share(fraction)}" for fraction, found in rows if found >= CONVERGED]
-    lost = [f"{found:+.2f} at {share(fraction)}" for fraction, found in rows if found <= -CONVERGED]
-    said = [f"changes its mIoU by less than half a point at {', '.join(less)}"] if less else []
-    said += [f"gains more ({', '.join(more)}), where it is not converged"] if more else []
-    said += [f"loses more ({', '.join(lost)})"] if lost else []
-    return f"Training from scratch for twice as long {' and '.join(said)}, in the mean over label subsets, on the tuning streets"
+def changed(row):
+    """A row of the check of convergence -> mean change by twice the steps, the ends of its 95 % interval, label subsets."""
+    each = row["differences"]
+    half = stats.t.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5 if len(each) > 1 else inf
+    return fmean(each), fmean(each) - half, fmean(each) + half, len(each)
 
 
 def gains(summary):
@@ -68,13 +73,12 @@ def gains(summary):
 
 OF_REPORT = {"scores": [dict], "differences": dict, "labels_saved": dict}
 KEYS = {results: OF_REPORT, table: OF_REPORT, gains: OF_REPORT}
-KEYS |= dict.fromkeys((convergence, doubled), {"convergence": dict})
+KEYS |= {convergence: {"convergence": dict}}
 """What a file has to hold for each."""
 BLOCKS = {
     "README.md": {
         "results": (results, REPORT),
         "convergence": (convergence, TUNING),
-        "doubled": (doubled, TUNING),
         "other streets": (gains, STREETS),
     },
     "docs/data.md": {"other streets": (table, STREETS)},

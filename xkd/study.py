@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import xkd
+from xkd import native
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.machine import cores, end_with
@@ -137,10 +138,19 @@ def cells(params, block, row, folder=METRICS):
 
 
 def done(params, cell, out="out"):
-    """Whether a cell's numbers are there and are of these parameters, this code and these data."""
+    """Whether a cell's numbers are there and are of these parameters, this code and these data, on whatever processor (`precision`)."""
+    return precision(params, cell, out) is not None
+
+
+def precision(params, cell, out="out"):
+    """What the convolutions of a finished cell were computed in, "bfloat16" or "float32", which a processor has or has not; None: its
+    numbers are not there, or of other parameters, code or data."""
     from xkd.study_cell import made_of
 
-    return cell.file.is_file() and read_json(cell.file).get("made_of") == made_of(varied(params, cell), cell, out)
+    said = read_json(cell.file).get("made_of") if cell.file.is_file() else None
+    halves = (True, False) if native.has_half() else (False, True)
+    found = (half for half in halves if said and said == made_of(varied(params, cell), cell, out, half))
+    return {True: "bfloat16", False: "float32", None: None}[next(found, None)]
 
 
 def in_notebook():

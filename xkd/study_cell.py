@@ -50,15 +50,16 @@ NEIGHBOURS = 250
 """Points of a labelled frame that k-NN looks among, of the 2000 that a linear probe learns from: its cost is the product of both."""
 
 
-def made_of(params, cell, out):
-    """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init."""
+def made_of(params, cell, out, half=None):
+    """What the numbers of a cell hang on, as one digest: its own parameters and code, its data, its init; half: as in `init_name`."""
+    half = native.has_half() if half is None else half
     study, data, place, kind = params["study"], params["data"], place_of(params, out), kind_of(cell)
     settings = recipe(settings_of(params, cell), *["steps"] * (kind in ("fused", "probe", "frozen")))
     frames = frames_of(params, cell, out)
     facts = [cell.block, cell.row, cell.seed, frames, rate_of(params, cell), params["student"], settings]
-    facts += [place.split(data[name]).digest for name in ("train", "validation")] + [native.has_half()]
+    facts += [place.split(data[name]).digest for name in ("train", "validation")] + [half]
     if kind != "probe":
-        facts.append(init_name(params, cell, out))
+        facts.append(init_name(params, cell, out, half))
     if kind in ("self", "taught"):
         facts += [params["mixing"], place.facts(frames, params["mixing"]["frames"])] + [study["momentum"]] * (
             kind == "self"

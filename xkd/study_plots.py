@@ -23,20 +23,25 @@ STYLES |= {name: Style(name, "#56606b", marker, ("-", "solid")) for name, marker
 """The objectives of others share one colour and differ in their markers, so that a row looks the same in every figure."""
 
 
+def style(row):
+    """How a row is drawn; one that has no style of its own (an objective that was added) as a plain one of its name."""
+    return STYLES.get(row) or Style(row, "#56606b", ("h", "hexagon-open"), ("-", "solid"))
+
+
 def gains(table, title):
     """Paired gains of a block's rows over the strongest LiDAR-only row, with their 95 % intervals, by share of the labels."""
     known = table[table.difference.notna()]
     rows, fractions = list(dict.fromkeys(known.row)), sorted(known.fraction.unique())
-    figure, looks = go.Figure(), STYLES
+    figure = go.Figure()
     for k, row in enumerate(rows):
-        mine, style = known[known.row == row], looks[row]
+        mine, drawn = known[known.row == row], style(row)
         x = [fractions.index(f) + 0.6 * ((k + 0.5) / len(rows) - 0.5) for f in mine.fraction]
         bars = {"array": mine.high - mine.difference, "arrayminus": mine.difference - mine.low}
         text = [f"{d:+.2f} [{a:+.2f}, {b:+.2f}] over {base}, n = {n}" for d, a, b, base, n in zip(
             mine.difference, mine.low, mine.high, mine.baseline, mine.pairs, strict=True)]  # fmt: skip
         figure.add_scatter(
-            x=x, y=mine.difference, mode="markers", name=style.name, error_y={**bars, "thickness": 2, "width": 0},
-            marker={"symbol": style.marker[1], "size": 9, "color": style.colour}, hovertext=text, hoverinfo="name+text",
+            x=x, y=mine.difference, mode="markers", name=drawn.name, error_y={**bars, "thickness": 2, "width": 0},
+            marker={"symbol": drawn.marker[1], "size": 9, "color": drawn.colour}, hovertext=text, hoverinfo="name+text",
         )  # fmt: skip
     figure.add_hline(y=0, line_color="#222222", line_width=1)
     figure.update_xaxes(

@@ -10,7 +10,7 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, done
+from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
 from xkd.study_count import DISTANCES, unpacked
 from xkd.study_start import place_of
 
@@ -36,7 +36,7 @@ class Study:
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there};
     `fractions`: shares of the labels that the study has; `features`: digests of the image features that cells learnt from, several where
-    the pipeline trained its teacher on several machines."""
+    the pipeline trained its teacher on several machines; `precisions`: what the cells' convolutions were computed in -> how many."""
 
     table: pd.DataFrame
     counts: dict
@@ -45,6 +45,7 @@ class Study:
     missing: dict = field(default_factory=dict)
     fractions: tuple = ()
     features: frozenset = frozenset()
+    precisions: dict = field(default_factory=dict)
 
     @property
     def streets(self):
@@ -74,7 +75,8 @@ def collect(params, out="out", folder=METRICS):
     other classes or streets than these data have or the first; scores that its counts do not give."""
     wanted = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
     there = [cell for cell in wanted if cell.file.is_file()]
-    files = [cell.file for cell in there if done(params, cell, out)]
+    precisions = {cell.file: found for cell in there if (found := precision(params, cell, out))}
+    files = list(precisions)
     lines, counts, first, seen = [], {}, None, set()
     classes = classes_of(params, out) if files else []
     for file in files:
@@ -103,7 +105,14 @@ def collect(params, out="out", folder=METRICS):
     known, fractions = set(files), tuple(params["study"]["fractions"])
     missing = Counter((cell.block, cell.row) for cell in wanted if cell.file not in known)
     return Study(
-        pd.DataFrame(lines), counts, classes, len(there) - len(files), dict(missing), fractions, frozenset(seen)
+        pd.DataFrame(lines),
+        counts,
+        classes,
+        len(there) - len(files),
+        dict(missing),
+        fractions,
+        frozenset(seen),
+        dict(Counter(precisions.values())),
     )
 
 
@@ -130,12 +139,10 @@ def strongest(study, block, fraction):
     return max(there, key=lambda row: study.scores(fraction, row, shared or seeds[row]).mean(), default=None)
 
 
-def differences(study, pairs, draws=1000, seed=0, careful=False):
+def differences(study, pairs, draws=1000, seed=0, careful=True):
     """Paired differences in mIoU and their 95 % intervals (`xkd.statistics.paired`), the deviation over seeds pooled over all that are
     given. pairs: {key: (a, b)}, each (block, row, fraction) -> {key: {difference (a - b), low, high, spread (sd of its own differences),
-    pairs (seeds)}}, without those that share no seed.
-
-    careful: as in `paired`."""
+    pairs (seeds)}}, without those that share no seed. careful: as in `paired`."""
     gains, variances = {}, {}
     for key, (a, b) in pairs.items():
         seeds = sorted(set(study.seeds(a[2], a[:2])) & set(study.seeds(b[2], b[:2])))
@@ -155,7 +162,7 @@ def differences(study, pairs, draws=1000, seed=0, careful=False):
 def table(study, block, draws=1000, seed=0):
     """One line a (row, fraction) of a block: mean, sd, n; `baseline`, the strongest LiDAR-only row there (or that of `AGAINST`), and the
     paired difference to it with its interval; then the rows of `SHOWN`, named with their block. The deviation is pooled over the fractions
-    of a row, in the blocks of `SIDE`, which have few seeds, over their rows as well, carefully (`differences`)."""
+    of a row, in the blocks of `SIDE`, which have few seeds, over their rows as well, carefully (`differences`). `steps`: of fine-tuning."""
     fractions, pairs = sorted(study.table.fraction.unique()), {}
     rows = [(block, row) for row in ROWS[block]]
     for fraction in fractions:
@@ -165,7 +172,7 @@ def table(study, block, draws=1000, seed=0):
             if baseline and baseline != own:
                 pairs[*own, fraction] = ((*own, fraction), (*baseline, fraction))
     parts = [pairs] if block in SIDE else [{k: v for k, v in pairs.items() if k[1] == row} for row in ROWS[block]]
-    found = {key: line for part in parts for key, line in differences(study, part, draws, seed, block in SIDE).items()}
+    found = {key: line for part in parts for key, line in differences(study, part, draws, seed).items()}
     lines = []
     for row in [*rows, *SHOWN.get(block, ())]:
         for fraction in fractions:
@@ -177,6 +184,7 @@ def table(study, block, draws=1000, seed=0):
                     "mean": scores.mean(),
                     "sd": scores.std(ddof=1),
                     "n": len(scores),
+                    "steps": int(study.table.steps[scores.index].max()),
                 }
                 other = found.get((*row, fraction))
                 line["baseline"] = " ".join(pairs[*row, fraction][1][:2]) if other else ""
@@ -186,19 +194,20 @@ def table(study, block, draws=1000, seed=0):
 
 
 def versus(study, block, row="xmodel", draws=1000, seed=0):
-    """One line a (row, fraction) of a block: the paired difference of `row` to it, its deviation pooled over the fractions."""
+    """One line a (row, fraction) of a block: the paired difference of `row` to it, its deviation pooled over the fractions. Not carefully
+    (`differences`): here the narrower interval is the stricter one."""
     fractions, lines = sorted(study.table.fraction.unique()), []
     for other in ROWS[block]:
         if other != row:
             pairs = {fraction: ((block, row, fraction), (block, other, fraction)) for fraction in fractions}
-            found = differences(study, pairs, draws, seed)
+            found = differences(study, pairs, draws, seed, careful=False)
             lines += [{"row": row, "over": other, "fraction": fraction} | line for fraction, line in found.items()]
     return pd.DataFrame(lines)
 
 
 def fewer(study, draws=1000, seed=0):
     """One line a pretrained row of both blocks, and of those with the `full` steps: its paired difference at the second highest share of
-    the labels that the study has to scratch at the highest, with the same steps; none where there is one share alone, or where these
+    the labels that the study has to scratch, and to scratch-long, at the highest; none where there is one share alone, or where these
     cells are not there."""
     fractions, lines = sorted(study.fractions), []
     blocks = [
@@ -206,15 +215,16 @@ def fewer(study, draws=1000, seed=0):
     ]
     for block, base in blocks if len(fractions) > 1 else ():
         for row in PRETRAINED:
-            pair = ((block, row, fractions[-2]), (base, "scratch", fractions[-1]))
-            found = differences(study, {row: pair}, draws, seed)
             about = {"block": block, "row": row, "fraction": fractions[-2], "scratch": fractions[-1]}
-            lines += [about | line for line in found.values()]
+            for over in ("scratch", "scratch-long"):
+                pair = ((block, row, fractions[-2]), (base, over, fractions[-1]))
+                found = differences(study, {over: pair}, draws, seed)
+                lines += [about | {"over": over} | line for line in found.values()]
     return pd.DataFrame(lines)
 
 
 def size(study):
-    """How much the numbers rest on, and which cells are not there."""
+    """How much the numbers rest on."""
     frames = ", ".join(map(str, sorted(set(study.table.frames))))
     said = f"Labelled frames: {frames}; validation: {study.streets} {'street' if study.streets == 1 else 'streets'}."
     if study.streets == 1:
@@ -223,13 +233,20 @@ def size(study):
         said += (
             f" Made by one recipe on several machines, the teacher's features came out in {len(study.features)} ways."
         )
+    if len(study.precisions) > 1:
+        said += (
+            f" Computed on different processors: {', '.join(f'{n} cells in {p}' for p, n in study.precisions.items())}."
+        )
     if study.stale:
         said += f" {study.stale} cells are of other parameters, code or data and are left out."
-    if study.missing:
-        rows = [f"{block} {row} ({n})" for (block, row), n in study.missing.items()]
-        more = f" and {len(rows) - 8} more rows" if len(rows) > 8 else ""
-        said += f" Not there: {sum(study.missing.values())} cells of {', '.join(rows[:8])}{more}."
     return said
+
+
+def missing(study):
+    """Which cells are not there, in one sentence; none where all are."""
+    rows = [f"{block} {row} ({n})" for (block, row), n in study.missing.items()]
+    more = f" and {len(rows) - 8} more rows" if len(rows) > 8 else ""
+    return f"Not there: {sum(study.missing.values())} cells of {', '.join(rows[:8])}{more}." if rows else ""
 
 
 def aligned(study):

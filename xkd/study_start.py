@@ -111,16 +111,18 @@ def init_path(params, cell, out):
     return xkd.ROOT / out / "study" / (f"{name}-{digest(facts)[:8]}" if facts else name)
 
 
-def init_name(params, cell, out):
-    """The name of the init that a cell starts from: after all that it is made from, the same on every machine."""
+def init_name(params, cell, out, half=None):
+    """The name of the init that a cell starts from: after all that it is made from, the same on every machine whose convolutions have the
+    same precision. half: whether that is bfloat16; None: as on this one."""
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
+    half = native.has_half() if half is None else half
     if name == "trained":
         facts = [frames_of(params, cell, out), recipe(settings_of(params)), rate_of(params, scratch_of(cell))]
         facts.append(place.split(data["train"]).digest)
-        facts.append(init_name(params, scratch_of(cell), out))
+        facts.append(init_name(params, scratch_of(cell), out, half))
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
         return f"trained-{cell.fraction:g}-{cell.seed}-{key}"
-    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, native.has_half()]
+    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, half]
     if name != "scratch":
         pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
         objective = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
