@@ -156,6 +156,63 @@ def test_weights_go_there_and_back(tmp_path):
     assert torch.equal(other.enc[0].block0.conv1.weight, network.enc[0].block0.conv1.weight)
 
 
+def test_nuscenes_scans_are_turned_for_pointcept(tmp_path):
+    """There x is right and y forward: its network says of a scan turned so what ours says of the same scan, from equal weights."""
+    network = student.build(SMALL, 1).eval()
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    for norm in norms:  # else it says next to nothing
+        norm.running_var.fill_(1e-2)
+    rng = np.random.default_rng(0)
+    cells = np.concatenate([rng.integers(-4, 4, (400, 3)), [[-4, -4, -4], [3, 3, 3]]])  # the same grid, turned or not
+    points, intensity = (cells + rng.uniform(0.1, 0.9, cells.shape)).astype(np.float32), rng.random(402, np.float32)
+    there = np.stack([-points[:, 1], points[:, 0], points[:, 2]], 1)  # x there is -y here
+    other = student.build(SMALL, 2).eval()
+    found = {}
+    for kind in ("nuscenes", "semantickitti"):
+        state = pointcept.taken(pointcept.given(network, kind), "semantickitti")  # their numbers, as they are
+        other.load_state_dict(state)
+        with torch.inference_mode():
+            ours, theirs = (net(net.voxels([(at, intensity)]))[1] for net, at in ((network, points), (other, there)))
+        found[kind] = ((ours - theirs).abs().max() / ours.std()).item()
+    assert found["nuscenes"] < 0.01 and found["semantickitti"] > 0.5
+    weights = network.state_dict()
+    for name, value in pointcept.taken(pointcept.given(network)).items():
+        assert torch.equal(value, weights[name]), name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--kind", "waymo"], "kind 'waymo' is none of Pointcept's networks here; there are nuscenes, semantickitti"),
+        (["--voxel", "nan"], "voxel nan is no length in metres"),
+        (["--voxel", "0"], "voxel 0 is no length in metres"),
+        (["--voxel", "-1"], "voxel -1 is no length in metres"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(tmp_path, capsys, options, said):
+    torch.save({"state_dict": pointcept.given(student.build(SMALL, 1))}, tmp_path / "theirs.pth")
+    assert pointcept.main(["take", str(tmp_path / "theirs.pth"), str(tmp_path / "out"), *options]) == 1
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_none_are_refused_and_a_new_classifier_is_told(tmp_path, capsys):
+    state = pointcept.given(student.build(SMALL, 1))
+    path, out = tmp_path / "theirs.pth", tmp_path / "out"
+    stem = "module.backbone.conv_input.0.weight"
+    for change, said in (
+        ({stem: state[stem] * float("nan")}, f"theirs.pth: the weight {stem} holds values that are no finite numbers"),
+        ({stem: torch.tensor(1.0)}, "theirs.pth: holds no weights of a SpUNet"),
+        ({3: state[stem]}, "theirs.pth: holds no state dict"),
+    ):
+        torch.save({"state_dict": state | change}, path)
+        assert pointcept.main(["take", str(path), str(out)]) == 1
+        assert said in capsys.readouterr().err and not out.exists()
+    torch.save({"state_dict": state | {"module.backbone.final.weight": torch.zeros(5, 3, 3, 3, 8)}}, path)
+    assert pointcept.main(["take", str(path), str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: its classifier is new and knows nothing yet\n"
+    assert len(student.load(out).config["classes"]) == 16
+
+
 def test_what_is_no_spunet_is_refused(tmp_path, capsys):
     (tmp_path / "text.pth").write_text("no checkpoint")
     assert pointcept.main(["take", str(tmp_path / "text.pth"), str(tmp_path / "out")]) == 1

@@ -68,11 +68,39 @@ def test_a_card_of_one_seed_claims_no_interval(sweep):
     assert "95 % interval" not in text and "1 seeds" not in text
 
 
-def test_recorded_data_are_named(sweep, tmp_path, monkeypatch):
+def test_recorded_data_are_named_and_their_licence_is_not_ours(sweep, tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "made", lambda root: False)
+    file = sweep / "report" / "report.json"
+    summary = read_json(file)
+    summary["setting"]["parameters"]["data"] |= {"kind": "folder", "root": "/home/me/{a: b}, c"}
+    write_json(file, summary)
     hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
-    facts = yaml.safe_load((tmp_path / "hub" / "README.md").read_text().split("---\n")[1])
-    assert facts["model-index"][0]["results"][0]["dataset"] == {"type": "nuscenes", "name": "data/nuscenes"}
+    text = (tmp_path / "hub" / "README.md").read_text()
+    facts = yaml.safe_load(text.split("---\n")[1])
+    assert facts["model-index"][0]["results"][0]["dataset"] == {"type": "folder", "name": "folder"}
+    assert facts["license"] == "other" and "the licence of the data that they were trained on decides" in text
+    assert "/home/me" not in text and "- Data: folder.\n" in text
+
+
+def test_the_baselines_card_claims_no_teacher(sweep, tmp_path):
+    classes = read_json(sweep / "prepared" / "val" / "frames.json")["classes"]
+    network = student.build({"voxel": 1.0, "widths": [4, 4], "classes": classes}, 0)
+    metrics = read_json(sweep / "metrics" / "finetune-0.1-scratch-0.json")
+    text = hub.card("0.1-scratch-0", network, metrics, read_json(sweep / "report" / "report.json"))
+    facts = yaml.safe_load(text.split("---\n")[1])
+    assert facts["tags"] == ["lidar", "point-cloud", "semantic-segmentation"]
+    assert "Teacher" not in text and "pseudo-labels" not in text and "paired t interval" in text
+
+
+def test_weights_of_another_cell_are_refused(sweep, tmp_path):
+    file = sweep / "finetune" / "0.1-xmodel-0" / "network.json"
+    for key, value in (("init", "scratch"), ("fraction", 0.5), ("seed", 1)):
+        about = read_json(file)
+        write_json(file, about | {"facts": about["facts"] | {key: value}})
+        with pytest.raises(XkdError, match=f"0.1-xmodel-0: its weights are of {key} {value}, and the cell"):
+            hub.write("0.1-xmodel-0", tmp_path / "hub", sweep, sweep / "report")
+        write_json(file, about)
+    assert not (tmp_path / "hub").exists()
 
 
 def test_a_cell_that_is_not_the_reports_is_refused(sweep, tmp_path):

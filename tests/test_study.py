@@ -87,6 +87,7 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("fused", "heads"), 3, "fused.width is 16; it has to be a multiple of fused.heads, which is 3"),
         (("fused", "steps"), 5, "fused.steps is 5; it has to be a section"),
         (("views", "reach"), 0.5, "views.reach is 0.5; it has to be a whole number"),
+        (("finetune", "head"), 40.0, "finetune.head is 40; the study's self-training knows 1 alone"),
         (("study", "momentum"), 1.5, "study.momentum is 1.5"),
         (("fused", "early"), 1, "fused.early is 1; it has to be true or false"),
         (("fused", "dark"), -0.1, "params.yaml: fused.dark is -0.1"),

@@ -59,7 +59,14 @@ def test_other_objectives_and_the_network_with_images_are_targets_too():
     better, worse = over | {"low": -2.0, "high": 0.5}, over | {"low": -1.5, "high": -0.5}
     images = {"images": [line("fused", 0.01, 40.0, 1.9, 1.0, 2.8), line("fused", 0.25, 40.0, 2.0, 1.0, 3.0)]}
     said = study_words.targets(FOUND | {"versus": [better], "blocks": BLOCKS | images})
-    assert "`xmodel` over each of 1 | 0 | least -1.00 [-2.00, +0.50] over ppkt at 25 % | reached" in said
+    least = "`xmodel` over each of 1 objectives | 0 | least -1.00 [-2.00, +0.50] over ppkt at 25 %"
+    assert f"{least} | not all are run |" in said
+    both = [better, better | {"fraction": 0.01, "difference": 1.0, "low": 0.5, "high": 1.5}]
+    alone = {"there": FOUND["there"] | {"pretraining": [["scratch", 4, 4], ["ppkt", 4, 4], ["cosine", 0, 0]]}}
+    assert f"{least} | reached |" in study_words.targets(FOUND | alone | {"versus": both})
+    assert "not all are run" in study_words.targets(FOUND | alone | {"versus": both[:1]})
+    one_seed = both[0], both[1] | {"low": None, "high": None}
+    assert "not all are run" in study_words.targets(FOUND | alone | {"versus": one_seed})
     assert "`fused` at 1 % over scratch | +2 | +1.90 [+1.00, +2.80] (n 5) | **missed**" in said
     assert "`fused` at 25 % over scratch | +2 | +2.00 [+1.00, +3.00] (n 5) | reached" in said
     said = study_words.targets(FOUND | {"versus": [better, worse]})

@@ -1,6 +1,7 @@
 """`python -m xkd.hub [CELL ...]`: students of the sweep as folders ready for a model hub: weights, JSON, model card, figures."""
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import xkd
 from xkd import estimate, kept, student, words
 from xkd.errors import XkdError
 from xkd.files import atomic, write_json
-from xkd.palette import share
+from xkd.palette import BASELINE, share
 
 FIGURES = ("curve.png", "gains.png")
 
@@ -30,6 +31,9 @@ def write(cell, out, base=None, results=None):
             f"{results / 'report.json'}: says nothing of the cell {cell} as it is now; run the report again."
         )
     network = student.load(checkpoint)
+    for key in ("init", "fraction", "seed"):
+        if network.facts.get(key, metrics[key]) != metrics[key]:
+            raise XkdError(f"{checkpoint}: its weights are of {key} {network.facts[key]}, and the cell {cell} is not.")
     with atomic(Path(out), folder=True) as folder:
         for name in ("weights.safetensors", "network.json"):
             shutil.copyfile(checkpoint / name, folder / name)
@@ -55,11 +59,17 @@ def card(cell, network, metrics, summary):
         + ("no interval" if d["low"] is None else f"95 % interval {words.interval(d)}")
         for d in gains
     )
-    kind, name, sentences = given["data"]["kind"], given["data"]["root"], words.method(summary)
-    if made(name):
-        kind, name = "xkd-sim", f"made streets in the layout of {kind}"
-        said = f"Data: {name} (python -m xkd.sim), not recorded on any road."
-        sentences = [said if sentence.startswith("Data:") else sentence for sentence in sentences]
+    kind, own, taught = given["data"]["kind"], made(given["data"]["root"]), metrics["init"] != BASELINE
+    name = f"made streets in the layout of {kind}" if own else kind  # where the data lie is nobody's business
+    said = f"Data: {name} (python -m xkd.sim), not recorded on any road." if own else f"Data: {kind}."
+    sentences = [said if sentence.startswith("Data:") else sentence for sentence in words.method(summary)]
+    sentences = [sentence for sentence in sentences if taught or not sentence.startswith(("Teacher", "xmodel"))]
+    tags = ["lidar", "point-cloud", "semantic-segmentation", *["knowledge-distillation"] * taught]
+    scored = {
+        "task": {"type": "semantic-segmentation"},
+        "dataset": {"type": "xkd-sim" if own else kind, "name": name},
+        "metrics": [{"type": "mean_iou", "value": round(metrics["miou"], 2)}],
+    }
     size = sum(p.numel() for p in network.parameters())
     classes = [
         [name.replace("_", " "), words.points(value)]
@@ -67,12 +77,11 @@ def card(cell, network, metrics, summary):
     ]
     parts = [
         "---",
-        "license: apache-2.0",
+        *(["license: apache-2.0"] if own else ["license: other", "license_name: that-of-the-data"]),
         "library_name: xkd",
         "pipeline_tag: other",
-        "tags: [lidar, point-cloud, semantic-segmentation, knowledge-distillation]",
-        f"model-index: [{{name: {cell}, results: [{{task: {{type: semantic-segmentation}}, dataset: {{type: {kind}, name: {name}}}, "
-        f"metrics: [{{type: mean_iou, value: {metrics['miou']:.2f}}}]}}]}}]",
+        f"tags: {json.dumps(tags)}",
+        f"model-index: {json.dumps([{'name': cell, 'results': [scored]}])}",  # JSON is YAML
         "---",
         f"# {cell}\n",
         f"A LiDAR segmentation network ({size:,} weights), `{metrics['init']}` on {share(metrics['fraction'])} of the labels "
@@ -89,6 +98,8 @@ def card(cell, network, metrics, summary):
         "\n## Limits\n",
         "It knows the streets, the sensor and the classes it was trained on. Where these are made, as the default data are, it says "
         "nothing about a road.\n",
+        *["What these weights may be used for, the licence of the data that they were trained on decides.\n"]
+        * (not own),
         "![mIoU against the share of labels](curve.png)\n",
     ]
     return "\n".join(parts)
@@ -104,7 +115,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m xkd.hub", description="Students of the sweep as folders for a model hub."
     )
-    parser.add_argument("cells", nargs="*", help="such as 0.05-xmodel-0; default: all of the first seed")
+    parser.add_argument(
+        "cells", nargs="*", help="such as 0.05-xmodel-0; default: all rows and shares of the labels, of the first seed"
+    )
     parser.add_argument(
         "--out", type=Path, default=xkd.ROOT / "out" / "hub", help="folder that theirs are put in (out/hub)"
     )

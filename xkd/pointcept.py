@@ -2,10 +2,14 @@
 
 In its checkpoints the network is `module.backbone.` (or `backbone.`), its classifier a 1x1x1 convolution `final`; ours is a linear map
 `head`. The weight of such a convolution has the shape (out, 1, 1, 1, in), and spconv multiplies with it as if it were (in, out).
+
+Pointcept gives its network nuScenes' scans as they are on disk, x right and y forward; here they are x forward and y left. Kernels and
+inputs are turned accordingly, so that a network says the same of the same scan; with SemanticKITTI's nothing is to be turned.
 """
 
 import argparse
 import io
+import math
 import sys
 from pathlib import Path
 
@@ -18,26 +22,52 @@ from xkd.errors import XkdError
 from xkd.files import atomic
 
 PREFIXES = ("module.", "backbone.")
+STEM = "conv_input.0.weight"
+KINDS = {"nuscenes": True, "semantickitti": False}
+"""Data sets whose classes Pointcept's networks have -> whether it gives them the scans turned."""
 
 
-def taken(state):
-    """A SpUNet's state dict as Pointcept saves it -> ours: prefixes dropped, `final` as `head`."""
+def kind_of(kind):
+    """Whether scans of a kind of `KINDS` are turned there. Errors: another kind."""
+    if kind not in KINDS:
+        raise XkdError(f"kind {kind!r} is none of Pointcept's networks here; there are {', '.join(KINDS)}.")
+    return KINDS[kind]
+
+
+def turned(weights, back=False):
+    """Weights {name: tensor} of a SpUNet for scans that are x right and y forward -> for x forward and y left, or `back`.
+
+    There x is -y here, and y is x: a kernel's (out, x, y, z, in) cell (a, b) here is (last - b, a) there."""
+    found = {}
+    for name, value in weights.items():
+        if value.dim() == 5:
+            value = value.transpose(1, 2).flip(1) if back else value.flip(1).transpose(1, 2)
+            if name == STEM and value.shape[-1] > 1:
+                x, y, *others = value.unbind(-1)
+                value = torch.stack([-y, x, *others] if back else [y, -x, *others], -1)
+            value = value.contiguous()
+        found[name] = value
+    return found
+
+
+def taken(state, kind="nuscenes"):
+    """A SpUNet's state dict as Pointcept saves it -> ours: prefixes dropped, `final` as `head`, turned as scans of `kind` are."""
     found = {}
     for name, value in state.items():
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)
         if name.startswith("final."):
             name = name.replace("final.", "head.")
-            if value.dim() > 1:
-                value = value.reshape(value.shape[-1], value.shape[0]).T.contiguous()
+            if value.dim() == 5:
+                value = value.flatten(1).reshape(-1, value.shape[0]).T.contiguous()
         found[name] = value
-    return found
+    return turned(found) if kind_of(kind) else found
 
 
-def given(network):
-    """Our SpUNet's weights as Pointcept loads them."""
-    state = {}
-    for name, value in network.state_dict().items():
+def given(network, kind="nuscenes"):
+    """Our SpUNet's weights as Pointcept loads them, for scans as those of `kind` are there."""
+    state, weights = {}, network.state_dict()
+    for name, value in (turned(weights, back=True) if kind_of(kind) else weights).items():
         if name.startswith("head."):
             name = name.replace("head.", "final.")
             if value.dim() > 1:
@@ -49,26 +79,34 @@ def given(network):
 def shape_of(weights, path):
     """The widths that weights (ours) of a SpUNet have, of the file `path`. Errors: they are none of one."""
     try:
-        stem = weights["conv_input.0.weight"].shape[0]
+        stem = weights[STEM].shape[0]
         stages = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("down."))
         encoder = [weights[f"down.{s}.0.weight"].shape[0] for s in range(stages)]
         decoder = [weights[f"up.{s}.0.weight"].shape[0] for s in reversed(range(stages))]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise XkdError(f"{path}: holds no weights of a SpUNet: {error}.") from None
     return [stem, *encoder, *decoder]
 
 
-def take(path, voxel, classes, out):
+def take(path, voxel, classes, out, kind="nuscenes"):
     """The file `path` of Pointcept as a student in the folder `out`. classes: the names its classifier was trained on, or a start's: then
-    the classifier is a new one. Errors: not readable, or of another architecture."""
+    the classifier is a new one. kind: of `KINDS`, what it was trained on. Errors: not readable, of another architecture, weights that are
+    no numbers, or a voxel that is no length."""
+    if not (math.isfinite(voxel) and voxel > 0):
+        raise XkdError(f"voxel {voxel:g} is no length in metres.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for a file that is no checkpoint
         raise XkdError(f"{path}: cannot be read as a torch checkpoint ({str(error).splitlines()[0]}).") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(n, str) and isinstance(v, torch.Tensor) for n, v in state.items()
+    ):
         raise XkdError(f"{path}: holds no state dict, names and their weights.")
-    weights = taken(state)
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise XkdError(f"{path}: the weight {broken[0]} holds values that are no finite numbers.")
+    weights = taken(state, kind)
     widths = shape_of(weights, path)
     network = students.build({"backbone": "spunet", "voxel": voxel, "widths": widths, "classes": classes}, 0)
     heads = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
@@ -79,18 +117,18 @@ def take(path, voxel, classes, out):
     students.save(
         network, out, init="pointcept", objective="none", file=Path(path).name, classifier="taken" if known else "new"
     )
-    return network
+    return students.load(out)
 
 
-def give(path, out):
-    """The student in folder `path` as a file of Pointcept. Errors: it is no SpUNet."""
+def give(path, out, kind="nuscenes"):
+    """The student in folder `path` as a file of Pointcept, which has scans as those of `kind` are there. Errors: it is no SpUNet."""
     network = students.load(path)
     if not isinstance(network, SpUNet):
         raise XkdError(
             f"{path}: its backbone is {network.config['backbone']}; Pointcept has no such network, only spunet can be given."
         )
     whole = io.BytesIO()
-    torch.save({"state_dict": given(network)}, whole)
+    torch.save({"state_dict": given(network, kind)}, whole)
     with atomic(Path(out)) as temporary:
         temporary.write_bytes(whole.getvalue())
 
@@ -104,17 +142,24 @@ def main(arguments=None):
     one.add_argument("weights", type=Path)
     one.add_argument("out", type=Path)
     one.add_argument("--voxel", type=float, default=0.05, help="metres (0.05)")
-    one.add_argument("--kind", default="nuscenes", help="data set whose classes it has: nuscenes or semantickitti")
     two = commands.add_parser("give", help="a student of the backbone spunet -> a checkpoint of Pointcept")
     two.add_argument("checkpoint", type=Path)
     two.add_argument("out", type=Path)
+    about = "what Pointcept's network is trained on, whose classes it has and as whose scans it has them turned"
+    for command in (one, two):
+        command.add_argument("--kind", default="nuscenes", help=f"{about}: {' or '.join(KINDS)} (nuscenes)")
     options = parser.parse_args(arguments)
     try:
+        kind_of(options.kind)
         if options.command == "take":
-            take(options.weights, options.voxel, list(facts(options.kind)["classes"]), options.out)
+            network = take(
+                options.weights, options.voxel, list(facts(options.kind)["classes"]), options.out, options.kind
+            )
+            new = network.facts["classifier"] == "new"
+            print(f"{options.out}{': its classifier is new and knows nothing yet' * new}")
         else:
-            give(options.checkpoint, options.out)
-        print(options.out)
+            give(options.checkpoint, options.out, options.kind)
+            print(options.out)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

@@ -103,6 +103,10 @@ def check(params):
     for name, section in params.items():
         check_params(name, section)
     study = params["study"]
+    if params["finetune"]["head"] != 1:
+        raise XkdError(
+            f"params.yaml: finetune.head is {params['finetune']['head']:g}; the study's self-training knows 1 alone."
+        )
     check_section("study.lr", study["lr"], dict.fromkeys(RATED, "any"))
     rates = {f"lr.{init}": given for init, given in study["lr"].items()} | {"full.lr": study["full"]["lr"]}
     for name, given in rates.items():

@@ -43,6 +43,7 @@ VARIANTS = {
     ("ablation", "few-superpixels"): Variant({"study": {"xmodel": {"superpixel": 0.1}}}, source="superpixels"),
     ("ablation", "small-head"): Variant({"distill": {"hidden": 16}}),
     ("ablation", "short-teacher"): Variant(source="short"),
+    ("ablation", "no-pixel"): _term(pixel=0.0),
 }
 """(block, row) -> how it differs: a row of `teachers` from (pretraining, cosine), one of `ablation` from (unlabelled, xmodel)."""
 

@@ -163,17 +163,21 @@ def gains(found):
 
 
 def rivals(found):
-    """The objectives that are better than `xmodel`, told by an interval below zero; or that none is."""
+    """The objectives that are better than `xmodel`, told by an interval below zero; or that none is, where all are there."""
     body = []
     for block in MEASURED:
         others = [row for row in found["versus"] if row["block"] == block and row["over"] in OBJECTIVES]
-        better = [row for row in others if row["high"] is not None and row["high"] < 0]
+        others = [row for row in others if row["high"] is not None]
+        better = [row for row in others if row["high"] < 0]
         body += [verdict(block, row, named(block, row["over"]), 0, None) for row in better]
         if others and not better:
-            count = len({row["over"] for row in others})
+            planned = {row for row, _, count in found["there"][block] if row in OBJECTIVES and count}
+            shares = {row["fraction"] for row in found["blocks"][block] if row["row"] == "xmodel"}
+            whole = {(row["over"], row["fraction"]) for row in others} >= {(o, f) for o in planned for f in shares}
             least = min(others, key=lambda row: row["difference"])
+            what = f"`xmodel` over each of {len({row['over'] for row in others})} objectives"
             worst = f"least {gain(least)} over {named(block, least['over'])} at {share(least['fraction'])}"
-            body.append([TITLES[block], f"`xmodel` over each of {count}", "0", worst, "reached"])
+            body.append([TITLES[block], what, "0", worst, "reached" if whole else "not all are run"])
     return body
 
 
