@@ -228,13 +228,14 @@ def test_a_killed_process_is_said(params, monkeypatch, tmp_path):
         ("pretraining-full", "scratch-long"),
         ("unlabelled-full", "xmodel-long"),
         ("unlabelled-full", "self-training-long"),
+        ("unlabelled-full", "lidar-ssl-long"),
     ],
 )
 def test_a_row_is_trained_once(params, out, tmp_path, block, row, monkeypatch):
     (cell,) = study.run(params, block, row, out, tmp_path)
     steps = params["finetune"]["steps"]["base"]
     longer = {"labels-long": 3.5 * steps, "teacher-probe": 0}
-    longer |= dict.fromkeys(("scratch-long", "self-training-long", "xmodel-long"), 2 * steps)
+    longer |= {row: 2 * steps for row in ("scratch-long", "self-training-long", "xmodel-long", "lidar-ssl-long")}
     full = block.endswith("-full")
     assert cell["steps"] == (0 if block in STILL else longer.get(row, steps) * (0.5 if full else 1))
     assert (cell["lr"] == 0.007) == full
@@ -255,7 +256,7 @@ def test_a_row_is_trained_once(params, out, tmp_path, block, row, monkeypatch):
         assert here == study.precision(params, own, out) in ("bfloat16", "float32")
     kind = {"linear": "frozen", "nearest": "frozen", "teachers": "pretraining", "ablation": "xmodel"}
     kind = kind.get(block, "pretraining" if block == "further" else block)
-    if row.startswith("self-"):
+    if row.startswith("self-") or (full and row == "lidar-ssl-long"):
         kind = "pretraining-full" if full else "unlabelled"
     kind = {("further", "xmodel"): "xmodel"}.get((block, row), kind)
     for change in CHANGES[row if block == "images" or (block, row) == ("unlabelled", "xmodel") else kind]:

@@ -243,6 +243,23 @@ def test_rows_with_all_steps_are_compared_with_those_that_have_as_many(sections,
     assert (line.fraction, line.scratch) == (0.01, 0.05) and line.difference == pytest.approx(3)
 
 
+def test_rows_without_images_for_twice_the_steps_are_rivals_of_those_that_have_as_many(sections, folder):
+    sections["study"]["full"]["fractions"] = [0.01]
+    for seed in (0, 1):
+        write(folder, "pretraining-full", "scratch", 0.01, seed, 60 + seed)
+        write(folder, "pretraining-full", "scratch-long", 0.01, seed, 61 + seed)
+        for row, hits in (("lidar-ssl-long", 63), ("xmodel", 65), ("xmodel-long", 66)):
+            write(folder, "unlabelled-full", row, 0.01, seed, hits + seed)
+    found = study_report.collect(sections, folder=folder)
+    table = study_report.table(found, "unlabelled-full", draws=50).set_index("row")
+    assert table.baseline.to_dict() == {
+        "xmodel": "pretraining-full scratch-long",
+        "xmodel-long": "unlabelled-full lidar-ssl-long",
+        "lidar-ssl-long": "",
+    }
+    assert table.difference["xmodel"] == 4 and table.difference["xmodel-long"] == 3
+
+
 def test_gains_by_distance_coverage_and_class(sections, folder):
     found = study_report.collect(sections, folder=folder)
     rows = ("pretraining", "cosine"), ("pretraining", "scratch")

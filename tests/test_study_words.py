@@ -112,6 +112,19 @@ def test_the_short_table_has_a_line_a_share_and_marks_what_is_reached():
     assert "No cell of `xmodel`" in study_words.short(FOUND | {"blocks": dict.fromkeys(ROWS, [])})
 
 
+def test_a_row_that_its_own_average_teaches_is_named_so():
+    rows = [("unlabelled", "lidar-ssl"), ("unlabelled-full", "lidar-ssl-long"), ("unlabelled-full", "xmodel-long")]
+    rows += [("unlabelled", "self-training"), ("pretraining", "lidar-ssl"), ("pretraining", "scratch-long")]
+    assert [study_words.named(*row) for row in rows] == [
+        "lidar-ssl + self-training",
+        "lidar-ssl + self-training-long",
+        "xmodel-long",
+        "self-training",
+        "lidar-ssl",
+        "scratch-long",
+    ]
+
+
 def test_it_says_which_cells_are_there():
     rows = {"unlabelled": [["self-training", 4, 4], ["lidar-ssl", 1, 4], ["cosine", 0, 4], ["xmodel", 0, 0]]}
     said = study_words.there(FOUND | {"there": FOUND["there"] | rows}).splitlines()

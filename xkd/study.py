@@ -35,7 +35,7 @@ ROWS = {
     "teachers": tuple(row for block, row in VARIANTS if block == "teachers"),
     "ablation": tuple(row for block, row in VARIANTS if block == "ablation"),
     "pretraining-full": ("scratch", "scratch-long", "lidar-ssl", "cosine", "xmodel"),
-    "unlabelled-full": ("self-training", "lidar-ssl", "xmodel", "self-training-long", "xmodel-long"),
+    "unlabelled-full": ("self-training", "lidar-ssl", "xmodel", "self-training-long", "xmodel-long", "lidar-ssl-long"),
 }
 """Blocks of the study and their rows. pretraining: then labelled frames alone; unlabelled: with the unlabelled frames during
 fine-tuning, which the student's own average labels, and in `xmodel` the fused network; images: what sees cameras at inference too;
@@ -49,7 +49,7 @@ FULL = ("pretraining-full", "unlabelled-full")
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}
-START |= {"self-training-long": "scratch", "xmodel-long": "xmodel"}
+START |= {"self-training-long": "scratch", "xmodel-long": "xmodel", "lidar-ssl-long": "lidar-ssl"}
 """The init of the rows that are not named after theirs."""
 RATED = {init: ("pretraining", init) for init in ("scratch", *PRETRAINED)} | {"fused": ("images", "fused")}
 RATED |= {"self-training": ("unlabelled", "self-training")} | {row: ("teachers", row) for row in ROWS["teachers"]}
@@ -63,14 +63,16 @@ LIDAR_ONLY |= {block: [(block, "scratch"), (block, "lidar-ssl")] for block in ("
 LIDAR_ONLY |= {
     f"{block}-full": [(f"{of}-full", row) for of, row in LIDAR_ONLY[block]] for block in ("pretraining", "unlabelled")
 }
-LIDAR_ONLY["unlabelled-full"].append(("unlabelled-full", "self-training-long"))
+AS_LONG = [("unlabelled-full", row) for row in ("self-training-long", "lidar-ssl-long")]
+LIDAR_ONLY["unlabelled-full"] += AS_LONG
 LIDAR_ONLY["ablation"] = [("unlabelled", "xmodel")]
 LIDAR_ONLY["teachers"] = [("pretraining", row) for row in ("scratch", "lidar-ssl")]
 LIDAR_ONLY["further"] = [("further", row) for row in ("labels", "labels-long", "self-training")]
 LIDAR_ONLY["further"] += [("pretraining", row) for row in ("scratch", "scratch-long")]
 """The rows (block, row) that never saw an image: a block's rows are compared with the strongest of these, by mean, at each fraction; an
 ablation, with the whole method; controls in the teacher's place, with as many steps without any; more training of a trained network, with
-that network, with more training without images, and with as much in one go."""
+that network, with more training without images, and with as much in one go. AS_LONG: what rows of its block are compared with that have
+as many steps (`-long`) alone."""
 
 
 @dataclass(frozen=True)

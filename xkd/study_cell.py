@@ -40,7 +40,9 @@ CODE = {
 }
 """The modules that a kind of training hangs on, besides those of its init and its backbone."""
 
-LONGER = {"scratch-long": 2, "self-training-long": 2, "xmodel-long": 2, "labels-long": 3.5}
+LONGER = dict.fromkeys(("scratch-long", "self-training-long", "xmodel-long", "lidar-ssl-long"), 2) | {
+    "labels-long": 3.5
+}
 """Rows that are trained for so many times the steps; labels-long: for about the time that `xmodel` takes on two cores, with its fused
 network and what that says of the unlabelled frames (`xkd.study_cost`). Cells that are there do not hang on these numbers, whose change
 takes new names."""

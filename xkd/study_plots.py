@@ -15,8 +15,8 @@ OTHERS = {
     "relational": ("X", "x-open"),
 }
 LONGER = {
-    name: Style(f"{name}, longer", colour, ("v", "triangle-down"), (":", "dot"))
-    for name, colour in (("xmodel", NAMED["xmodel"].colour), ("self-training", NAMED["self-training"].colour))
+    name: Style(f"{name}, longer", NAMED[name].colour, ("v", "triangle-down"), (":", "dot"))
+    for name in ("xmodel", "self-training", "lidar-ssl")
 }
 STYLES = NAMED | {f"{name}-long": style for name, style in LONGER.items()}
 STYLES |= {name: Style(name, "#56606b", marker, ("-", "solid")) for name, marker in OTHERS.items()}

@@ -10,7 +10,7 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
+from xkd.study import AS_LONG, LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
 from xkd.study_count import DISTANCES, unpacked
 from xkd.study_start import place_of
 
@@ -128,11 +128,12 @@ def iou(counts):
     return np.divide(100 * counts[..., 0], union, out=np.full(union.shape, np.nan), where=union > 0)
 
 
-def strongest(study, block, fraction):
+def strongest(study, block, fraction, long=False):
     """The row (block, row) of the highest mean, over the seeds that they share, among those of `LIDAR_ONLY` that have more than half as
-    many of the block's seeds as the one that has the most; None where none is there."""
+    many of the block's seeds as the one that has the most; None where none is there. long: those of `AS_LONG` count too."""
     shown = study.shown(fraction, block)
-    seeds = {row: shown & set(study.seeds(fraction, row)) for row in LIDAR_ONLY[block]}
+    rivals = [row for row in LIDAR_ONLY[block] if long or row not in AS_LONG]
+    seeds = {row: shown & set(study.seeds(fraction, row)) for row in rivals}
     most = max(map(len, seeds.values()))
     there = [row for row, own in seeds.items() if 2 * len(own) > most]
     shared = set.intersection(*(seeds[row] for row in there)) if there else set()
@@ -166,9 +167,9 @@ def table(study, block, draws=1000, seed=0):
     fractions, pairs = sorted(study.table.fraction.unique()), {}
     rows = [(block, row) for row in ROWS[block]]
     for fraction in fractions:
-        strong = strongest(study, block, fraction)
+        strong = {long: strongest(study, block, fraction, long) for long in (False, True)}
         for own in rows:
-            baseline = AGAINST.get(own, strong)
+            baseline = AGAINST.get(own, strong[own[1].endswith("-long")])
             if baseline and baseline != own:
                 pairs[*own, fraction] = ((*own, fraction), (*baseline, fraction))
     parts = [pairs] if block in SIDE else [{k: v for k, v in pairs.items() if k[1] == row} for row in ROWS[block]]

@@ -39,8 +39,9 @@ OURS = ("xmodel", "xmodel-long")
 
 def named(block, row):
     """A row's name in a table: of those that the student's own average teaches, that it does."""
-    taught = block.startswith("unlabelled") and row in PRETRAINED and row not in OURS
-    return f"{row} + self-training" if taught else row
+    init, long = row.removesuffix("-long"), "-long" * row.endswith("-long")
+    taught = block.startswith("unlabelled") and init in PRETRAINED and row not in OURS
+    return f"{init} + self-training{long}" if taught else row
 
 
 def markdown(header, sides, rows):
