@@ -86,7 +86,7 @@ repro: install
 	echo 'xkd: the report is out/report/report.html'
 
 study: install
-	@echo 'xkd: the study: many hours on two cores; what is finished is kept in study/metrics and not run again.'
+	@python -m xkd.study_plan
 	test -f data/xkd-sim.json || python -m xkd.sim data
 	dvc repro --keep-going study/dvc.yaml || { dvc repro --single-item study/dvc.yaml:report; exit 1; } # of what is there
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'

@@ -1,0 +1,69 @@
+"""`python -m xkd.study_plan`: how many cells of the study are not there, and how long they will take on this machine."""
+
+import argparse
+import sys
+
+from xkd import estimate, finetune
+from xkd.errors import XkdError
+from xkd.params import profile
+from xkd.study import METRICS, ROWS, cells, check
+from xkd.study_cell import LONGER
+from xkd.study_start import kind_of, settings_of, start_of
+
+STEP = {"labels": 1.1, "self": 1.9, "taught": 1.6, "fused": 2.0, "pretraining": 3.3}
+"""What a step costs, in steps of the sweep (`xkd.estimate`): of fine-tuning by kind, of the network that sees images, of an init that was
+pretrained; as rows took on the reference machine, two trainings at a time, with evaluation and what is predicted for unlabelled frames."""
+PROBE = 20.0
+"""Seconds of a cell that trains nothing."""
+FRAMES = 400
+"""Labelled frames of the default data."""
+
+
+def missing(params, folder=METRICS):
+    """The cells whose files are not there."""
+    return [
+        c for block, rows in ROWS.items() for r in rows for c in cells(params, block, r, folder) if not c.file.is_file()
+    ]
+
+
+def seconds(params, left):
+    """Seconds that cells take on the reference machine, with the inits and the networks with images that they need, each once."""
+    crops = params["finetune"]["batch"] * params["finetune"]["crop"]
+    step = estimate.STEP + estimate.POINT_STEP * crops
+    total, made = 0.0, set()
+    for cell in left:
+        kind, start, frames = kind_of(cell), start_of(cell), max(1, round(FRAMES * cell.fraction))
+        if kind in ("probe", "frozen"):
+            total += PROBE
+        elif kind != "fused":
+            total += step * STEP[kind] * finetune.steps(frames, settings_of(params, cell)) * LONGER.get(cell.row, 1)
+        own = cell.row if cell.block in ("teachers", "ablation") else ""  # most of these have an init of their own
+        if kind in ("fused", "taught") and (fused := (own, start, frames, cell.seed)) not in made:
+            made.add(fused)
+            total += step * STEP["fused"] * finetune.steps(frames, params["fused"])
+        if kind != "probe" and start not in ("scratch", "trained") and (init := (own, start, cell.seed)) not in made:
+            made.add(init)
+            total += step * STEP["pretraining"] * params["distill"]["steps"]
+    return total
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m xkd.study_plan", description="What of the study is left to run.")
+    parser.parse_args(arguments)
+    try:
+        params = check(profile())
+        left = missing(params)
+        every = sum(len(cells(params, block, row)) for block, rows in ROWS.items() for row in rows)
+        said = f"xkd: the study has {every - len(left)} of {every} cells in {METRICS}"
+        if left:
+            time = estimate.words(seconds(params, left) * estimate.calibrate() / estimate.REFERENCE)
+            said += f"; the others take {time} on this machine, on two of its cores"
+        print(f"{said}. What is there of other parameters, code or data is run again.", flush=True)
+    except XkdError as error:
+        print(f"xkd: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
