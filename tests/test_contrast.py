@@ -131,6 +131,33 @@ def test_every_objective_pulls_at_the_student_alone(name, count):
     assert not any(value.requires_grad for value in pairs.values())
 
 
+def nce(partner, *others):
+    """A row of InfoNCE of a cosine with the partner and cosines with all others, at a temperature of 0.5."""
+    return log(sum(exp(cosine / 0.5) for cosine in (partner, *others))) - partner / 0.5
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_every_objective_by_hand(name):
+    """Directions: points (.6, .8), (.6, -.8), (0, 1), (-.6, .8), their pixels (1, 0), (0, -1), (0, 1), (.8, .6); the superpixels 0, 2, 3
+    of the first two points, the third and the last (1, 0), (0, 1), (-.6, .8), their images (1, 0), (.6, .8), (0, 1). Superpixel 1 has
+    no point. The images' cosines are .6, 0 and .8, their votes 1.6, 2.4 and 1.8, so that they weigh 1, 0 and .75."""
+    points = torch.tensor([[3.0, 4.0], [3.0, -4.0], [0.0, 2.0], [-3.0, 4.0]], dtype=torch.float64)
+    pairs = {
+        "features": torch.tensor([[1.0, 0.0], [0.0, -2.0], [0.0, 5.0], [4.0, 3.0]], dtype=torch.float64),
+        "superpixel": torch.tensor([0, 0, 2, 3]),
+        "superpixel_features": torch.tensor([[2.0, 0.0], [4.0, 3.0], [3.0, 4.0], [0.0, 1.0]], dtype=torch.float64),
+    }
+    expected = {
+        "cosine": 1 - (0.6 + 0.8 + 1 + 0) / 4,
+        "ppkt": (nce(0.6, -0.8, 0.8, 0.96) + nce(0.8, 0.6, -0.8, 0) + nce(1, 0, -1, 0.6) + nce(0, -0.6, -0.8, 0.8)) / 4,
+        "superpixel": (nce(1, 0.6, 0) + nce(0.8, 0, 1) + nce(0.8, -0.6, 0.28)) / 3,
+        "tolerant": (1 * nce(1, (1 - 0.6) * 0.6, 0) + 0.75 * nce(0.8, -0.6, (1 - 0.8) * 0.28)) / 1.75,
+        # Among the means: 0, -.6 and .8; two of the three pairs of superpixels differ from the images, by .6.
+        "relational": 2 * (0.6**2 + 0.6**2 + 0) / 9,
+    }
+    assert OBJECTIVES[name](points, pairs, {"temperature": 0.5}).item() == pytest.approx(expected[name])
+
+
 def test_ppkt_contrasts_a_bounded_number_of_pairs(monkeypatch):
     monkeypatch.setattr(xkd.objectives, "MATCHES", 4)
     points = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
