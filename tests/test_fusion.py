@@ -73,6 +73,19 @@ def test_shares_are_of_one_point_and_leave_room_for_none(network, scene):
     assert (share > 0).all() and (total < 1).all() and total[2].tolist() == [0, 0]
 
 
+def test_shares_by_hand():
+    """One point that looks along x, two views along x and along y, the right to look at none at 0: cosines of 1 and 0, times t."""
+    network = Fusion(inputs=2, images=2, width=2, heads=1)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.eye_(network.query.weight), torch.nn.init.eye_(network.key.weight)
+    views = torch.tensor([[2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0]), torch.zeros(2, len(FACTS))
+    for sharpness, t in ((math.log(3.0), 3), (50.0, 20)):
+        torch.nn.init.constant_(network.sharpness, sharpness)
+        share = network.attention(torch.tensor([[4.0, 0.0]]), *views)[:, 0]
+        assert share.tolist() == pytest.approx([math.exp(t) / (math.exp(t) + 2), 1 / (math.exp(t) + 2)], rel=1e-5)
+
+
 def test_a_dark_camera_leaves_the_others_their_views(network, scene):
     points, images, point, facts = scene
     camera = torch.tensor([0, 1, 0, 0, 1, 2])

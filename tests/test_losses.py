@@ -9,10 +9,10 @@ from xkd import losses
 
 
 def test_cosine_by_hand():
-    student = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
-    teacher = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 3.0]])
-    # The same direction, a right angle, the opposite direction, the same again: 0, 1, 2 and 0.
-    assert losses.cosine(student, teacher).item() == pytest.approx(0.75, abs=1e-6)
+    student = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    teacher = torch.tensor([[5.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
+    # The same direction, a right angle, the opposite direction, the same again, no direction: 0, 1, 2, 0 and 1.
+    assert losses.cosine(student, teacher).item() == pytest.approx(0.8, abs=1e-6)
 
 
 def test_lovasz_by_hand():
@@ -27,10 +27,10 @@ def test_lovasz_by_hand():
 
 
 def test_lovasz_of_hard_predictions_is_one_minus_iou():
-    labels = torch.tensor([0, 0, 0, 1, 1, 2])
-    guess = torch.tensor([0, 0, 1, 1, 2, 2])
-    # IoU of 0: 2/3; of 1: 1/3; of 2: 1/2.
-    loss = losses.lovasz_softmax(torch.nn.functional.one_hot(guess, 3).double(), labels)
+    labels = torch.tensor([0, 0, 0, 2, 2, 3])
+    guess = torch.tensor([0, 0, 2, 2, 3, 3])
+    # IoU of 0: 2/3; of 2: 1/3; of 3: 1/2. Classes 1 and 4 have no point and do not count.
+    loss = losses.lovasz_softmax(torch.nn.functional.one_hot(guess, 5).double(), labels)
     assert loss.item() == pytest.approx(1 - (2 / 3 + 1 / 3 + 1 / 2) / 3, abs=1e-9)
 
 

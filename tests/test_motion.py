@@ -42,6 +42,16 @@ def test_many_times_are_each_as_one():
     np.testing.assert_allclose(many[3], turned(12, (0.4, 0, 0)), atol=1e-12)
 
 
+def test_a_turn_is_about_the_bodys_own_axis():
+    """On its side, turned 90 degrees about x, and then 90 about its own z, which points along -y of the world."""
+    side, half = rigid([0.5**0.5, 0.5**0.5, 0, 0], (0, 0, 0)), 0.5**0.5
+    own = motion([1, 2], [side, side @ turned(90)])
+    # Its x axis goes from the world's x to the world's z, its y axis from the world's z to -x.
+    np.testing.assert_allclose(own.at(1.5 * SECOND)[:3, 0], [half, 0, half], atol=1e-12)
+    np.testing.assert_allclose(own.at(1.5 * SECOND)[:3, 1], [-half, 0, half], atol=1e-12)
+    np.testing.assert_allclose(own.at(1.5 * SECOND)[:3, 2], [0, -1, 0], atol=1e-12)
+
+
 def test_a_single_pose_stands_still():
     own = motion([5], [turned(30, (1, 2, 3))])
     np.testing.assert_array_equal(own.at(5.9 * SECOND), turned(30, (1, 2, 3)))
@@ -99,18 +109,18 @@ def change(root, **keys):
 
 
 def test_a_lidar_that_goes_ten_metres_a_second(own):
-    """Along x from (5, 0, 0) on. A post 10 m ahead and 1 m to the left is measured at 0, 50 and 100 ms: 10, 9.5 and 9 m ahead. At the
-    frame's time all three are 10 m ahead; in the image, taken at 50 ms, 9.5 m, at column 80 - 100 / 9.5."""
+    """Along x from (5, 0, 0) on. A post 10 m ahead and 1 m to the left is measured at 0, 50 and twice at 100 ms: 10, 9.5 and 9 m ahead; the
+    file is not in this order. At the frame's time all are 10 m ahead; in the image, taken at 50 ms, 9.5 m, at column 80 - 100 / 9.5."""
     (own / "poses.txt").write_text(lines({1 + 0.1 * k: ((5 + k, 0, 0), 0) for k in range(3)}))
-    sweep(own / "lidar" / "8.pcd", [[10, 1, 0], [9.5, 1, 0], [9, 1, 0]], [0, 0.05, 0.1])
+    sweep(own / "lidar" / "8.pcd", [[9, 1, 0], [10, 1, 0], [9.5, 1, 0], [9, 1, 0]], [0.1, 0, 0.05, 0.1])
     frame = open_dataset("folder", own)[0]
-    np.testing.assert_allclose(frame.points, [[10, 1, 0]] * 3, atol=1e-6)
+    np.testing.assert_allclose(frame.points, [[10, 1, 0]] * 4, atol=1e-6)
     assert frame.points.dtype == np.float32
-    np.testing.assert_allclose(frame.attributes["time"], [0, 0.05, 0.1], atol=1e-9)
-    np.testing.assert_allclose(transform(frame.T_world_lidar, frame.points), [[15, 1, 0]] * 3, atol=1e-6)
+    np.testing.assert_allclose(frame.attributes["time"], [0.1, 0, 0.05, 0.1], atol=1e-9)
+    np.testing.assert_allclose(transform(frame.T_world_lidar, frame.points), [[15, 1, 0]] * 4, atol=1e-6)
     pixels, depth, _ = project(frame.points, frame.cameras[0])
     np.testing.assert_allclose(depth, 9.5, atol=1e-6)
-    np.testing.assert_allclose(pixels, [[45, 80 - 100 / 9.5]] * 3, atol=1e-5)
+    np.testing.assert_allclose(pixels, [[45, 80 - 100 / 9.5]] * 4, atol=1e-5)
 
 
 def test_a_lidar_that_turns_ninety_degrees_a_second(own):

@@ -31,15 +31,27 @@ def test_linear_guesses_what_is_commonest_where_nothing_tells():
     )
 
 
-def test_nearest_votes_by_hand():
-    """Two of class 0 at right angles to the question, one of class 1 along it. With k = 1 the one decides; with k = 3 and a temperature
-    that weighs all alike, the two do."""
-    bank = torch.tensor([[0.0, 1.0], [0.0, -1.0], [3.0, 0.0], [-3.0, 0.0]])  # mean 0
+def test_linear_weighs_its_weights_by_half_the_decay():
+    """Four points at 0, all of class 0; at 1 one of class 0 and two of class 1. Where class 1 gets just half of those at 1, the offset's
+    gradient says that it gets an eighth of those at 0: 4 / 8 + 3 / 2 = 2. Standardised, the values lie 7 / 12 ** 0.5 apart, so that the
+    difference u of the two weights is log(7) * 12 ** 0.5 / 7; its gradient, -0.5 / 12 ** 0.5 + decay * u / 2, is 0 at a decay of
+    7 / (12 log 7), 0.2998. Above that the offset, which is free, has its way."""
+    values, labels = torch.tensor([[0.0]] * 4 + [[1.0]] * 3), torch.tensor([0, 0, 0, 0, 0, 1, 1])
+    asked = torch.tensor([[0.0], [1.0]])
+    assert probe.linear(values, labels, 2, decay=0.295)(asked).tolist() == [0, 1]
+    assert probe.linear(values, labels, 2, decay=0.305)(asked).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("centre", [(0, 0), (10, -7)])
+def test_nearest_votes_by_hand(centre):
+    """Two of class 0 at right angles to the question, one of class 1 along it, as seen from the mean of all. With k = 1 the one decides;
+    with k = 3 its vote is exp(1 / temperature) to 2, which is more below a temperature of 1 / log 2, 1.44."""
+    bank = torch.tensor([[0.0, 1.0], [0.0, -1.0], [3.0, 0.0], [-3.0, 0.0]]) + torch.tensor(centre)
     labels = torch.tensor([0, 0, 1, 2])
-    asked = torch.tensor([[2.0, 0.0]])
-    assert probe.nearest(bank, labels, 3, k=1)(asked).tolist() == [1]
-    assert probe.nearest(bank, labels, 3, k=3, temperature=100)(asked).tolist() == [0]
-    assert probe.nearest(bank, labels, 3, k=3, temperature=0.1)(asked).tolist() == [1]
+    asked = torch.tensor([[2.0, 0.0]]) + torch.tensor(centre)
+    assert probe.nearest(bank, labels, 3, k=1, temperature=100)(asked).tolist() == [1]
+    assert probe.nearest(bank, labels, 3, k=3, temperature=1.5)(asked).tolist() == [0]
+    assert probe.nearest(bank, labels, 3, k=3, temperature=1.4)(asked).tolist() == [1]
     assert probe.nearest(bank, labels, 3, k=50)(asked).tolist() == [1]
     assert probe.nearest(bank, labels, 3)(asked[:0]).tolist() == []
 
@@ -84,6 +96,8 @@ def test_draws_are_of_labelled_points_and_the_same_again(prepared):
     assert labels[:7].tolist() == prepared.labels(1)[features[:7, 0].long()].tolist()
     again = probe.drawn(prepared, [1, 0], embed, 7, seed=3)
     assert torch.equal(features, again[0]) and not torch.equal(features, probe.drawn(prepared, [1, 0], embed, 7, 4)[0])
+    whole, _ = probe.drawn(prepared, [0], embed, 10**6, seed=3)
+    assert sorted(whole[:, 0].tolist()) == np.flatnonzero(prepared.labels(0) >= 0).tolist()
 
 
 def test_frames_without_labels_are_an_error(prepared, monkeypatch):

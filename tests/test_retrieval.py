@@ -23,33 +23,39 @@ class Frames:
         return Frames(self.points, self.count) if self.own else self
 
     def batch(self, group, student, settings, rng):
+        assert settings["crop"] > 10**9 and not any(settings["augment"].values())  # whole scans as they are
         self.asked += group
         pairs = {"features": self.points, "superpixel": torch.tensor([0, 0, 2, 3])[: len(self.points)]}
-        return SimpleNamespace(to=lambda device: self.points), pairs | {"superpixel_features": torch.eye(4)}
+        return SimpleNamespace(to=lambda device: self.points), pairs | {
+            "superpixel_features": torch.diag(torch.tensor([1.0, 2, 3, 40]))
+        }
 
 
 class Given(nn.Module):
-    """A network whose features are what it is given."""
+    """A network, or a projection, that gives what it is given; never as in training."""
 
     def features(self, voxels):
+        assert not self.training
         return voxels
+
+    forward = features
 
 
 def test_a_superpixel_is_found_by_the_mean_of_its_points():
     # Superpixel 1 has no point. 0: (1, 0.2, 0, 0) on average, 2: right, 3: more like 2.
     points = torch.tensor([[2.0, 0, 0, 0], [0, 0.4, 0, 0], [0, 0, 1, 0], [0, 0, 0.9, 0.1]])
-    found = retrieval(Given(), nn.Identity(), Frames(points), {})
+    found = retrieval(Given(), Given(), Frames(points), {})
     assert found == {"hit": round(2 / 3, 4), "among": 3.0, "frames": 4, "held": True}
 
 
 def test_nothing_paired_has_no_score_and_spoils_nothing():
-    found = retrieval(Given(), nn.Identity(), Frames(torch.zeros(0, 4), held=False), {})
+    found = retrieval(Given(), Given(), Frames(torch.zeros(0, 4), held=False), {})
     assert found == {"hit": None, "among": None, "frames": 4, "held": False}
 
 
 def test_frames_are_evenly_chosen():
     pool = Frames(torch.eye(4), count=100, held=False)
-    assert retrieval(Given(), nn.Identity(), pool, {}, frames=5, batch=2)["frames"] == 5
+    assert retrieval(Given(), Given(), pool, {}, frames=5, batch=2)["frames"] == 5
     assert pool.asked == [0, 25, 50, 74, 99]
 
 
