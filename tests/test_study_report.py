@@ -260,6 +260,24 @@ def test_rows_without_images_for_twice_the_steps_are_rivals_of_those_that_have_a
     assert table.difference["xmodel"] == 4 and table.difference["xmodel-long"] == 3
 
 
+def test_a_gain_at_equal_steps_is_over_scratch_and_of_twice_the_steps_over_scratch_long(sections, folder):
+    sections["study"]["full"]["fractions"] = [0.01]
+    for seed in (0, 1):
+        for row, hits in (("scratch", 60), ("scratch-long", 61)):
+            write(folder, "pretraining-full", row, 0.01, seed, hits + seed)
+        for row, hits in (("lidar-ssl-long", 63), ("xmodel", 65), ("xmodel-long", 66)):
+            write(folder, "unlabelled-full", row, 0.01, seed, hits + seed)
+    lines = study_report.equal(study_report.collect(sections, folder=folder), draws=50)
+    found = {(line.block, line.row): (line.over, line.difference) for line in lines.itertuples()}
+    assert {key: value for key, value in found.items() if key[0] == "unlabelled-full"} == {
+        ("unlabelled-full", "lidar-ssl-long"): ("scratch-long", 2),
+        ("unlabelled-full", "xmodel"): ("scratch", 5),
+        ("unlabelled-full", "xmodel-long"): ("scratch-long", 5),
+    }
+    assert found["pretraining", "cosine"] == ("scratch", 10)  # of its own block, after as few steps
+    assert not any(row.startswith("scratch") for _, row in found)
+
+
 def test_gains_by_distance_coverage_and_class(sections, folder):
     found = study_report.collect(sections, folder=folder)
     rows = ("pretraining", "cosine"), ("pretraining", "scratch")

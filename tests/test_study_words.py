@@ -23,6 +23,7 @@ FOUND = {"size": "Of five streets.", "blocks": BLOCKS, "versus": []}
 FOUND["there"] = {block: [[row, 0, 4] for row in rows] for block, rows in ROWS.items()}
 FEWER = {"row": "xmodel", "block": "pretraining", "fraction": 0.25, "scratch": 1, "over": "scratch", "pairs": 5}
 FOUND["fewer"] = [FEWER | {"difference": 0.0, "low": -1, "high": 1}]
+FOUND["equal"] = []
 
 
 def verdicts(said):
@@ -52,6 +53,19 @@ def test_fewer_labels_are_compared_with_twice_the_steps_too_which_is_no_target()
     assert "over scratch at 100 % | 0 | -0.10 [-1.00, +1.00] (n 5) | **missed** |" in study_words.targets(
         FOUND | {"fewer": [worse]}
     )
+
+
+def test_gains_over_scratch_after_as_many_steps_have_a_line_a_row():
+    line = {"block": "unlabelled-full", "row": "lidar-ssl", "over": "scratch", "fraction": 1}
+    lines = [
+        line | {"difference": 1.5, "low": 0.5, "high": 2.5},
+        line | {"row": "xmodel-long", "over": "scratch-long", "fraction": 0.25, "difference": 3, "low": 2, "high": 4},
+    ]
+    *_, first, second = study_words.equal({"equal": lines}).strip().splitlines()
+    title = "With unlabelled frames, with all of the sweep's steps"
+    assert first == f"| {title} | lidar-ssl + self-training | – | +1.50 [+0.50, +2.50] |"
+    assert second == f"| {title} | xmodel-long (over `scratch-long`) | +3.00 [+2.00, +4.00] | – |"
+    assert study_words.equal(FOUND).strip() == "No row is there yet."
 
 
 def test_other_objectives_and_the_network_with_images_are_targets_too():

@@ -27,7 +27,7 @@ def gains(blocks, titles):
             axes.set_xlim(-0.5, max(len(fractions), 1) - 0.5)
             strong = [sorted({over(row) for row in rows if row["fraction"] == f}) for f in fractions]
             labels = [
-                f"{share(f)} of the labels,\nover {', '.join(names)}"
+                f"{share(f)} of the labels,\nover " + ",\n".join(names)
                 for f, names in zip(fractions, strong, strict=True)
             ]
             axes.set_xticks(range(len(fractions)), labels)

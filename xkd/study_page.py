@@ -32,6 +32,7 @@ def summary(params, found):
         "blocks": {block: lines(table) for block, table in tables.items()},
         "versus": lines(pd.concat(others)),
         "fewer": lines(study_report.fewer(found, **given)),
+        "equal": lines(study_report.equal(found, **given)),
     }
 
 
@@ -59,6 +60,7 @@ BLOCKS = {
         "study short": words.short,
         "study there": words.there,
         "study targets": words.targets,
+        "study equal": words.equal,
     },
     "README.md": {"study short": words.short, "study longer": words.longer},
 }
@@ -76,7 +78,11 @@ def main(arguments=None):
         for name, picture in pictures(study, found).items():
             with atomic(folder / f"{name}.png") as path:
                 path.write_bytes(picture)
-        write(kept.facts(folder / "study.json", blocks=dict, there=dict, fewer=[dict], versus=[dict], size=str))
+        write(
+            kept.facts(
+                folder / "study.json", blocks=dict, there=dict, fewer=[dict], equal=[dict], versus=[dict], size=str
+            )
+        )
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

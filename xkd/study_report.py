@@ -224,6 +224,23 @@ def fewer(study, draws=1000, seed=0):
     return pd.DataFrame(lines)
 
 
+def equal(study, draws=1000, seed=0):
+    """One line a (block, row, fraction) of the blocks that have scratch, or are compared with it: the paired difference to scratch after
+    as many steps of fine-tuning, of rows with twice the steps to scratch-long; the deviation pooled over a row's fractions."""
+    lines = []
+    for block in ("pretraining", "unlabelled", "pretraining-full", "unlabelled-full"):
+        base = block.replace("unlabelled", "pretraining")
+        for row in ROWS[block]:
+            other = "scratch-long" if row.endswith("-long") else "scratch"
+            if not row.startswith("scratch"):
+                fractions = sorted(study.table.fraction.unique())
+                pairs = {fraction: ((block, row, fraction), (base, other, fraction)) for fraction in fractions}
+                found = differences(study, pairs, draws, seed)
+                about = {"block": block, "row": row, "over": other}
+                lines += [about | {"fraction": fraction} | line for fraction, line in found.items()]
+    return pd.DataFrame(lines)
+
+
 def size(study):
     """How much the numbers rest on."""
     frames = ", ".join(map(str, sorted(set(study.table.frames))))

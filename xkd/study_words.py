@@ -196,6 +196,19 @@ def fewer(found):
     return body
 
 
+def equal(found):
+    """What each row gains over scratch after as many steps: a line a row, a column a share of the labels."""
+    cells = {(row["block"], row["row"], row["fraction"]): row for row in found["equal"]}
+    fractions = sorted({fraction for *_, fraction in cells})
+    body = [
+        [TITLES[block], f"{named(block, row)}" + " (over `scratch-long`)" * row.endswith("-long")]
+        + [gain(cells[block, row, f]) if (block, row, f) in cells else "–" for f in fractions]
+        for block, row in dict.fromkeys((block, row) for block, row, _ in cells)
+    ]
+    table = markdown(["block", "row", *map(share, fractions)], "ll" + "r" * len(fractions), body)
+    return f"\n{table}\n" if body else "\nNo row is there yet.\n"
+
+
 def images(found):
     rows = [row for row in found["blocks"]["images"] if row["row"] == "fused" and row["difference"] is not None]
     return [verdict("images", row, over(row), FUSED, FUSED) for row in rows]
