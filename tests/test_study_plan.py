@@ -23,7 +23,7 @@ def test_an_init_and_a_network_with_images_are_made_once(sections, tmp_path):
     """4000 steps of pretraining; 20 frames: a quarter of 7800 steps, twice that for scratch-long, 700 + 50 * 20 of the fused network."""
     sections["distill"]["steps"] = 4000
     step = estimate.STEP + estimate.POINT_STEP * 2 * 12288
-    labels, self_training, taught, fused, init = study_plan.STEP.values()
+    labels, self_training, taught, fused, init, objective = study_plan.STEP.values()
 
     def cost(*rows):
         found = [c for row in rows for c in study.cells(sections, *row, tmp_path) if (c.fraction, c.seed) == (0.05, 1)]
@@ -35,6 +35,7 @@ def test_an_init_and_a_network_with_images_are_made_once(sections, tmp_path):
     assert cost(("unlabelled", "self-training")) == pytest.approx(1950 * self_training)
     pretrained = cost(("pretraining", "xmodel"))
     assert pretrained == pytest.approx(1950 * labels + 4000 * init)
+    assert cost(("pretraining", "ppkt")) == pytest.approx(1950 * labels + 4000 * objective)
     both = cost(("pretraining", "xmodel"), ("unlabelled", "xmodel"), ("images", "fused"))
     assert both == pytest.approx(pretrained + 1950 * taught + 1700 * fused)
     assert cost(("linear", "xmodel")) == pytest.approx(study_plan.PROBE / step + 4000 * init)

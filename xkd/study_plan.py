@@ -5,14 +5,16 @@ import sys
 
 from xkd import estimate, finetune
 from xkd.errors import XkdError
+from xkd.objectives import OBJECTIVES
 from xkd.params import profile
 from xkd.study import METRICS, ROWS, cells, check
 from xkd.study_cell import LONGER
 from xkd.study_start import kind_of, settings_of, start_of
 
-STEP = {"labels": 1.1, "self": 1.9, "taught": 1.6, "fused": 2.0, "pretraining": 3.3}
-"""What a step costs, in steps of the sweep (`xkd.estimate`): of fine-tuning by kind, of the network that sees images, of an init that was
-pretrained; as rows took on the reference machine, two trainings at a time, with evaluation and what is predicted for unlabelled frames."""
+STEP = {"labels": 1.1, "self": 1.9, "taught": 1.6, "fused": 2.0, "pretraining": 3.3, "objective": 1.4}
+"""What a step costs, in steps of the sweep (`xkd.estimate`): of fine-tuning by kind, of the network that sees images, of an init that looks
+at a scan or its views more than once, of one that is pretrained by an objective of pairs; as rows took on the reference machine, two
+trainings at a time, with evaluation and what is predicted for unlabelled frames."""
 PROBE = 20.0
 """Seconds of a cell that trains nothing."""
 FRAMES = 400
@@ -43,7 +45,7 @@ def seconds(params, left):
             total += step * STEP["fused"] * finetune.steps(frames, params["fused"])
         if kind != "probe" and start not in ("scratch", "trained") and (init := (own, start, cell.seed)) not in made:
             made.add(init)
-            total += step * STEP["pretraining"] * params["distill"]["steps"]
+            total += step * STEP["objective" if start in OBJECTIVES else "pretraining"] * params["distill"]["steps"]
     return total
 
 
