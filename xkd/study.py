@@ -46,6 +46,8 @@ ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabel
 study.full says, at the rate that it says (-long: twice as many)."""
 FULL = ("pretraining-full", "unlabelled-full")
 """Blocks that are run as study.full says: the seeds of its `more` at its last fraction alone."""
+MEASURED = ("pretraining", "unlabelled", *FULL)
+"""The blocks that the targets are for."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
 """Blocks that are run at the fractions and for the seeds of study.side."""
 START = {"scratch-long": "scratch", "self-training": "scratch", "fused": "xmodel"}

@@ -12,8 +12,8 @@ from xkd.errors import XkdError
 from xkd.files import atomic, read_text, write_json
 from xkd.params import profile
 from xkd.readme import filled
-from xkd.study import ROWS, cells, check
-from xkd.study_words import MEASURED, TITLES
+from xkd.study import MEASURED, ROWS, cells, check
+from xkd.study_words import TITLES
 
 FOLDER = "docs/study"
 

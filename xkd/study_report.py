@@ -10,7 +10,7 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import AS_LONG, LIDAR_ONLY, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
+from xkd.study import AS_LONG, LIDAR_ONLY, MEASURED, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
 from xkd.study_count import DISTANCES, unpacked
 from xkd.study_start import place_of
 
@@ -225,10 +225,10 @@ def fewer(study, draws=1000, seed=0):
 
 
 def equal(study, draws=1000, seed=0):
-    """One line a (block, row, fraction) of the blocks that have scratch, or are compared with it: the paired difference to scratch after
+    """One line a (block, row, fraction) of the blocks of `MEASURED`: the paired difference to scratch after
     as many steps of fine-tuning, of rows with twice the steps to scratch-long; the deviation pooled over a row's fractions."""
     lines = []
-    for block in ("pretraining", "unlabelled", "pretraining-full", "unlabelled-full"):
+    for block in MEASURED:
         base = block.replace("unlabelled", "pretraining")
         for row in ROWS[block]:
             other = "scratch-long" if row.endswith("-long") else "scratch"

@@ -2,7 +2,7 @@
 
 from xkd.objectives import OBJECTIVES
 from xkd.palette import share
-from xkd.study import PRETRAINED
+from xkd.study import MEASURED, PRETRAINED
 from xkd.words import interval, points, signed
 
 TARGETS = {0.01: 5.0, 0.05: 5.0, 0.25: 4.0, 1: 2.0}
@@ -31,8 +31,6 @@ NOTES = {
     "images": "These need cameras where they are used: what a student could learn at most, not what it is compared with.",
 }
 """What has to be known before a block's numbers are read."""
-MEASURED = ("pretraining", "unlabelled", "pretraining-full", "unlabelled-full")
-"""The blocks that the targets are for."""
 OURS = ("xmodel", "xmodel-long")
 """The rows that are to reach them."""
 
@@ -201,7 +199,7 @@ def equal(found):
     cells = {(row["block"], row["row"], row["fraction"]): row for row in found["equal"]}
     fractions = sorted({fraction for *_, fraction in cells})
     body = [
-        [TITLES[block], f"{named(block, row)}" + " (over `scratch-long`)" * row.endswith("-long")]
+        [TITLES[block], named(block, row) + " (over `scratch-long`)" * row.endswith("-long")]
         + [gain(cells[block, row, f]) if (block, row, f) in cells else "–" for f in fractions]
         for block, row in dict.fromkeys((block, row) for block, row, _ in cells)
     ]
