@@ -7,7 +7,7 @@ import pytest
 import test_pipeline
 import yaml
 
-from xkd import ROOT, XkdError, params, statistics, study, study_report
+from xkd import ROOT, XkdError, params, statistics, study, study_origin, study_report
 from xkd.files import read_json, write_json
 from xkd.study_count import packed
 
@@ -281,11 +281,11 @@ def test_a_gain_at_equal_steps_is_over_scratch_and_of_twice_the_steps_over_scrat
 def test_gains_by_distance_coverage_and_class(sections, folder):
     found = study_report.collect(sections, folder=folder)
     rows = ("pretraining", "cosine"), ("pretraining", "scratch")
-    near = study_report.where(found, *rows, 0.01, "distance")
+    near = study_origin.where(found, *rows, 0.01, "distance")
     assert near.iloc[0] == pytest.approx(10) and near.iloc[1:].isna().all()
-    hidden, seen = study_report.where(found, *rows, 0.01, "coverage")
+    hidden, seen = study_origin.where(found, *rows, 0.01, "coverage")
     assert hidden == pytest.approx(10) and np.isnan(seen)
-    classes = study_report.by_class(found, *rows, 0.01)
+    classes = study_origin.by_class(found, *rows, 0.01)
     assert classes.gain.tolist() == pytest.approx([10, 10]) and classes.points.tolist() == [300, 300]
 
 
@@ -300,7 +300,7 @@ def test_a_class_keeps_its_name_where_the_names_have_another_order(sections, fol
             both = np.stack([counts.sum(0)] * 2)
             write_json(file, cell | {"counts": packed({"streets": counts, "distance": both, "coverage": both})})
     found = study_report.collect(sections, folder=folder)
-    classes = study_report.by_class(found, ("pretraining", "cosine"), ("pretraining", "scratch"), 0.01)
+    classes = study_origin.by_class(found, ("pretraining", "cosine"), ("pretraining", "scratch"), 0.01)
     assert classes.gain.to_dict() == pytest.approx({"b": 5, "a": 30}) and classes.points.to_dict() == {
         "b": 300,
         "a": 600,

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from xkd import study_report
+from xkd import study_origin
 from xkd.figures import STYLE, WIDTH, png
 from xkd.palette import INK, share
 from xkd.study_plots import OTHERS, style
@@ -81,5 +81,5 @@ def origin(study, row, baselines):
 
 def _parts(study, row, base, fraction, kind):
     if kind == "class":
-        return study_report.by_class(study, row, base, fraction).gain
-    return study_report.where(study, row, base, fraction, kind)
+        return study_origin.by_class(study, row, base, fraction).gain
+    return study_origin.where(study, row, base, fraction, kind)

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from xkd import study_report
+from xkd import study_origin
 from xkd.palette import NAMED, Style, share
 from xkd.plots import look
 
@@ -53,8 +53,8 @@ def gains(table, title):
 
 def origin(study, row, baseline, fraction):
     """Where one row's gain over another comes from: by distance, by whether an image shows the point, by how rare the class is."""
-    parts = [study_report.where(study, row, baseline, fraction, kind) for kind in ("distance", "coverage")]
-    classes = study_report.by_class(study, row, baseline, fraction)
+    parts = [study_origin.where(study, row, baseline, fraction, kind) for kind in ("distance", "coverage")]
+    classes = study_origin.by_class(study, row, baseline, fraction)
     values = pd.concat([*parts, classes.gain.rename(lambda name: name.replace("_", " "))])
     colours = ["#0072B2"] * len(parts[0]) + ["#009E73"] * len(parts[1]) + ["#E69F00"] * len(classes)
     figure = go.Figure(go.Bar(y=list(values.index), x=values.to_numpy(), orientation="h", marker_color=colours))

@@ -1,4 +1,4 @@
-"""The numbers of the study: every row against the strongest that saw no image, and where a gain comes from."""
+"""The numbers of the study: every row against the strongest that saw no image."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.study import AS_LONG, LIDAR_ONLY, MEASURED, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
-from xkd.study_count import DISTANCES, unpacked
+from xkd.study_count import unpacked
 from xkd.study_start import place_of
 
 AGAINST = {
@@ -293,23 +293,3 @@ def _street_variance(a, b, rng, draws):
     drawn = rng.multinomial(streets, np.full(streets, 1 / streets), size=draws).astype(np.float64)
     scores = [statistics.nanmean(iou(np.tensordot(drawn, counts, axes=(1, 1)))) for counts in (a, b)]  # (draws, n)
     return float(statistics.over_streets((scores[0] - scores[1]).mean(1), streets))
-
-
-def where(study, row, baseline, fraction, kind):
-    """The mean gain of a row (block, row) over another, in mIoU, by `kind`: "distance" (labels such as "10-20 m") or "coverage"."""
-    seeds = study.seeds(fraction, row, baseline)
-    names = [f"{a}-{b} m" for a, b in zip(DISTANCES, DISTANCES[1:], strict=False)] + [f"{DISTANCES[-1]} m and more"]
-    names = names if kind == "distance" else ["in no image", "in an image"]
-    a, b = (study.stack(kind, fraction, which, seeds) for which in (row, baseline))
-    there = a[..., :2].sum(-1) > 0  # a class that is not in a bin counts for neither
-    gains = np.where(there, iou(a) - iou(b), np.nan)
-    return pd.Series(statistics.nanmean(gains).mean(0), names)
-
-
-def by_class(study, row, baseline, fraction):
-    """One line a class: its points in the validation frames and the mean gain in IoU; the rarest first."""
-    seeds = study.seeds(fraction, row, baseline)
-    a, b = (study.stack("streets", fraction, which, seeds).sum(1) for which in (row, baseline))
-    points = a[0, :, :2].sum(1)
-    gain = statistics.nanmean(iou(a) - iou(b), 0)
-    return pd.DataFrame({"points": points, "gain": gain}, study.classes).sort_values("points")
