@@ -73,7 +73,6 @@ def main(arguments=None):
         params, folder = check(profile()), xkd.ROOT / FOLDER
         study = study_report.collect(params)
         found = summary(params, study)
-        folder.mkdir(exist_ok=True)
         write_json(folder / "study.json", found)
         for name, picture in pictures(study, found).items():
             with atomic(folder / f"{name}.png") as path:
