@@ -148,15 +148,15 @@ def test_what_twice_the_steps_change_in_words():
     said = convergence({"convergence": rows})
     assert said == (
         "that changed it by +0.20 [-1.07, +1.47] points at 5 % (n 2), +0.60 [+0.60, +0.60] points at 100 % (n 3); in brackets 95 % "
-        "intervals over the label subsets. At 5 % these subsets cannot tell whether they gain half a point. At 100 % the baseline is not "
-        "converged: they gain half a point or more."
+        "intervals over the label subsets. At 100 % the baseline is NOT converged: twice the steps gain half a point or more, so the "
+        "differences there are at equal steps and say less about labels than they would at convergence. At 5 % these label subsets "
+        "cannot tell whether they gain half a point."
     )
     rows["1"] |= {"miou_double": 59.3, "differences": [-0.6, -0.6, -0.9]}  # a deviation of 0.1732, an error of 0.1
     said = convergence({"convergence": rows})
     assert "-0.70 [-1.13, -0.27] points at 100 % (n 3)" in said
     assert said.endswith(
-        " At 100 % twice the steps gain less than half a point. At 5 % these subsets cannot tell "
-        "whether they gain half a point."
+        " At 100 % twice the steps gain less than half a point. At 5 % these label subsets cannot tell whether they gain half a point."
     )
     alone = {"0.05": {"differences": [0.1]}}
     assert "+0.10 [-inf, +inf] points at 5 % (n 1)" in convergence({"convergence": alone})

@@ -10,16 +10,14 @@ from xkd.summary import summarise
 @pytest.mark.parametrize(
     ("differences", "says", "found"),
     [
-        ([0.5, 0.5], "+0.50 ± 0.00", "The baseline is NOT converged at 5 %:"),
-        ([0.4, 0.4], "+0.40 ± 0.00", "At 5 % the baseline is converged:"),
-        ([-0.4, -0.6], "-0.50 ± 0.10", "At 5 % more steps do not help:"),
-        # The error of two numbers' mean is half of what lies between them: half a point is not larger than half a point.
-        ([0.0, 1.0], "+0.50 ± 0.50", "The baseline is NOT converged at 5 %:"),
-        ([0.0, 1.02], "+0.51 ± 0.51", "At 5 % the seeds cannot tell"),
-        ([-2.0, -0.8], "-1.40 ± 0.60", "At 5 % the seeds cannot tell"),
-        ([-0.6, 0.6], "+0.00 ± 0.60", "At 5 % the seeds cannot tell"),
-        ([-2.0, -1.0, 0.0], "-1.00 ± 0.58", "At 5 % the seeds cannot tell"),  # a deviation of 1, over the root of 3
-        ([0.6], "+0.60", "The baseline is NOT converged at 5 %:"),
+        # t of one and of two degrees of freedom: 12.706 and 4.303.
+        ([0.5, 0.5], "+0.50 [+0.50, +0.50]", "At 5 % the baseline is NOT converged:"),
+        ([0.4, 0.4], "+0.40 [+0.40, +0.40]", "At 5 % twice the steps gain less than half a point."),
+        ([-0.4, -0.6], "-0.50 [-1.77, +0.77]", "At 5 % these label subsets cannot tell"),
+        ([-0.6, -0.6, -0.9], "-0.70 [-1.13, -0.27]", "At 5 % twice the steps gain less than half a point."),
+        ([0.6, 0.6, 0.9], "+0.70 [+0.27, +1.13]", "At 5 % these label subsets cannot tell"),
+        ([0.9, 0.9, 1.2], "+1.00 [+0.57, +1.43]", "At 5 % the baseline is NOT converged:"),
+        ([0.6], "+0.60", "At 5 % these label subsets cannot tell"),
     ],
 )
 def test_one_rule_says_whether_the_baseline_is_converged(differences, says, found):

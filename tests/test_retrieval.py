@@ -42,15 +42,15 @@ class Given(nn.Module):
 
 
 def test_a_superpixel_is_found_by_the_mean_of_its_points():
-    # Superpixel 1 has no point. 0: (1, 0.2, 0, 0) on average, 2: right, 3: more like 2.
-    points = torch.tensor([[2.0, 0, 0, 0], [0, 0.4, 0, 0], [0, 0, 1, 0], [0, 0, 0.9, 0.1]])
+    # Superpixel 1 has no point. 0: (1, 0, 0.2, 0) on average, though its second point is more like 2; 2: right, 3: more like 2.
+    points = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0.4, 0], [0, 0, 1, 0], [0, 0, 0.9, 0.1]])
     found = retrieval(Given(), Given(), Frames(points), {})
-    assert found == {"hit": round(2 / 3, 4), "among": 3.0, "frames": 4, "held": True}
+    assert found == {"hit": round(2 / 3, 4), "point": 0.5, "among": 3.0, "frames": 4, "held": True}
 
 
 def test_nothing_paired_has_no_score_and_spoils_nothing():
     found = retrieval(Given(), Given(), Frames(torch.zeros(0, 4), held=False), {})
-    assert found == {"hit": None, "among": None, "frames": 4, "held": False}
+    assert found == {"hit": None, "point": None, "among": None, "frames": 4, "held": False}
 
 
 def test_frames_are_evenly_chosen():

@@ -77,13 +77,13 @@ def test_how_often_a_superpixel_finds_its_own_is_counted_once_a_seed(sections, f
     sections["study"]["fractions"] = [0.01, 0.05]
     for seed, hit in enumerate((0.2, 0.4)):
         for fraction in (0.01, 0.05):
-            before = {"loss": [2.0, 1.0 + seed], "hit": hit, "among": 50.0, "held": True}
+            before = {"loss": [2.0, 1.0 + seed], "hit": hit, "point": hit / 2, "among": 50.0, "held": True}
             write(folder, "pretraining", "ppkt", fraction, seed, 40, pretraining=before)
             write(folder, "pretraining", "lidar-ssl", fraction, seed, 40, pretraining={"loss": [3.0, 2.0]})
     found = study_report.aligned(study_report.collect(sections, folder=folder))
     own, ssl = ("pretraining", "ppkt"), ("pretraining", "lidar-ssl")
     assert set(found.index) == {own, ssl}  # the others were not pretrained, as far as these cells say
-    expected = {"first": 2, "last": 1.5, "found": 30, "sd": 200**0.5, "n": 2, "chance": 2, "held": True}
+    expected = {"first": 2, "last": 1.5, "found": 30, "point": 15, "sd": 200**0.5, "n": 2, "chance": 2, "held": True}
     assert found.loc[own].to_dict() == pytest.approx(expected)
     assert found.loc[ssl, ["first", "last"]].tolist() == [3, 2] and np.isnan(found.loc[ssl, "found"])
 

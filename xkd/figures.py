@@ -64,16 +64,17 @@ def curve(summary):
     place = {fraction: i for i, fraction in enumerate(summary["fractions"])}
     for k, (init, look) in enumerate(looks.items()):
         points = [row for row in summary["scores"] if row["init"] == init]
-        x = np.array([place[row["fraction"]] for row in points])
+        beside = 0.06 * (k - (len(looks) - 1) / 2)  # or the runs of two inits hide each other
+        x = np.array([place[row["fraction"]] for row in points]) + beside
         mean, sd = (np.array([row[key] or 0.0 for row in points]) for key in ("mean", "sd"))
         axes[0].fill_between(x, mean - sd, mean + sd, color=look.colour, alpha=0.15, linewidth=0)
         line = {"marker": look.marker[0], "linestyle": look.dash[0], "markersize": 5}
         axes[0].plot(x, mean, color=look.colour, label=look.name, **line)
         runs = [cell for cell in summary["cells"] if cell["init"] == init]
-        # Beside the mean's marker, a column for each init, or the runs of two inits hide each other.
-        at = [place[cell["fraction"]] + 0.07 + 0.05 * k for cell in runs]
-        axes[0].scatter(at, [cell["miou"] for cell in runs], s=8, color=look.colour, linewidths=0)
-    spread = "Mean (line), ± 1 standard deviation over seeds (band), each run (dots)"
+        at = [place[cell["fraction"]] + beside for cell in runs]
+        scores = [cell["miou"] for cell in runs]
+        axes[0].scatter(at, scores, s=20, facecolors="white", edgecolors=look.colour, linewidths=1, zorder=3)
+    spread = "Mean (line), ± 1 standard deviation over seeds (band), each run (circles)"
     axes[0].set(ylabel="mIoU on validation (%)", title="The run of one seed" if alone(summary) else spread)
     axes[0].legend(loc="lower right")
     for k, (init, points) in enumerate(summary["differences"].items()):
@@ -88,7 +89,7 @@ def curve(summary):
         last = k == len(summary["differences"]) - 1
         where |= {"xytext": (9, 0)} if last else {"xytext": (-9, 0), "ha": "right"}
         for at, row in zip(x, points, strict=True):
-            axes[1].annotate(f"{row['mean']:+.1f}", (at, row["mean"]), **where)
+            axes[1].annotate(f"{row['mean']:+.2f}", (at, row["mean"]), **where)
     if rows == 2:
         axes[1].axhline(0, color=INK, linewidth=0.8)
         lines = ", 95 % interval" if sure(compared(summary)) else ""

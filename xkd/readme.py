@@ -4,17 +4,13 @@ and docs/tuning.json."""
 import argparse
 import re
 import sys
-from math import inf
-from statistics import fmean, stdev
-
-from scipy import stats
 
 import xkd
 from xkd import kept
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text
 from xkd.palette import BASELINE, share, styles
-from xkd.tuning_words import CONVERGED
+from xkd.tuning_words import FOUND, changed, converged
 from xkd.words import headline, interval, main_table, markdown_table, signed
 
 REPORT, TUNING, STREETS = "docs/results/report.json", "docs/tuning.json", "docs/other-streets.json"
@@ -30,30 +26,15 @@ def table(summary):
 
 
 def convergence(record):
-    """What twice the steps change of the baseline, with 95 % t intervals over the label subsets, and whether that can be half a point,
-    from the tuning record."""
-    rows = sorted((float(fraction), changed(row)) for fraction, row in record["convergence"].items())
-    said = [f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points at {share(f)} (n {n})" for f, (mean, low, high, n) in rows]
+    """What twice the steps change of the baseline, with 95 % intervals, and what that says, from the tuning record."""
+    rows = sorted((float(fraction), row) for fraction, row in record["convergence"].items())
+    said = [
+        f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points at {share(fraction)} (n {n})"
+        for fraction, (mean, low, high, n) in ((fraction, changed(row)) for fraction, row in rows)
+    ]
     text = f"that changed it by {', '.join(said)}; in brackets 95 % intervals over the label subsets."
-    found = {
-        "At {} twice the steps gain less than half a point.": [
-            share(f) for f, (*_, high, _) in rows if high < CONVERGED
-        ],
-        "At {} these subsets cannot tell whether they gain half a point.": [
-            share(f) for f, (_, low, high, _) in rows if low < CONVERGED <= high
-        ],
-        "At {} the baseline is not converged: they gain half a point or more.": [
-            share(f) for f, (_, low, *_) in rows if low >= CONVERGED
-        ],
-    }
-    return " ".join([text, *(words.format(", ".join(at)) for words, at in found.items() if at)])
-
-
-def changed(row):
-    """A row of the check of convergence -> mean change by twice the steps, the ends of its 95 % interval, label subsets."""
-    each = row["differences"]
-    half = stats.t.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5 if len(each) > 1 else inf
-    return fmean(each), fmean(each) - half, fmean(each) + half, len(each)
+    found = {key: [share(fraction) for fraction, row in rows if converged(row) == key] for key in FOUND}
+    return " ".join([text, *(FOUND[key].format(", ".join(at)) for key, at in found.items() if at)])
 
 
 def gains(summary):

@@ -32,7 +32,7 @@ SHOWN = {
 @dataclass
 class Study:
     """All cells that are there. `table`: one line a cell (block, row, fraction, seed, miou, frames, steps, lr; of inits that were
-    pretrained first and last, their loss, and hit, among and held, see `xkd.retrieval`); `counts` {(block, row,
+    pretrained first and last, their loss, and hit, point, among and held, see `xkd.retrieval`); `counts` {(block, row,
     fraction, seed): {streets, distance, coverage}} hits, misses, false alarms (..., C, 3); `classes`; `stale`: cells that were left out,
     because they are of other parameters, code or data than these; `missing` {(block, row): cells of this study that are not there};
     `fractions`: shares of the labels that the study has; `features`: digests of the image features that cells learnt from, several where
@@ -96,7 +96,7 @@ def collect(params, out="out", folder=METRICS):
         before = cell.get("pretraining", {})
         seen |= {cell["features"]} if "features" in cell else set()
         lines.append({"row": cell["init"]} | {name: cell[name] for name in names})
-        lines[-1] |= {name: before.get(name) for name in ("hit", "among", "held")}
+        lines[-1] |= {name: before.get(name) for name in ("hit", "point", "among", "held")}
         lines[-1] |= dict(zip(("first", "last"), before.get("loss", (None, None)), strict=True))
         counts[cell["block"], cell["init"], cell["fraction"], cell["seed"]] = found
     if not lines:
@@ -269,19 +269,19 @@ def missing(study):
 
 def aligned(study):
     """One line a pretrained row (block, row), means over its seeds: the loss over the first and the last tenth of the steps; how often a
-    superpixel of the scan finds its own among those of a batch (per cent: mean, sd), what chance would find; whether on frames that no
-    training read (held); n. A row that starts from the inits of one above it is not said twice."""
+    superpixel of the scan, and a point, finds its own among those of a batch (per cent: means; sd: of the superpixels), what chance would
+    find; whether on frames that no training read (held); n. A row that starts from the inits of one above it is not said twice."""
     # One init a seed, whatever the fraction; the same numbers are the same init.
     own = study.table.dropna(subset="first").drop_duplicates(["block", "row", "seed"])
     own = own.drop_duplicates(["seed", "first", "last", "hit"])
-    numbers = own[["first", "last", "hit", "among"]].astype(float)  # None is NaN
+    numbers = own[["first", "last", "hit", "point", "among"]].astype(float)  # None is NaN
     rows = (
         own[["block", "row", "held"]]
         .join(numbers)
-        .assign(hit=100 * numbers.hit, chance=100 / numbers.among)
+        .assign(hit=100 * numbers.hit, point=100 * numbers.point, chance=100 / numbers.among)
         .groupby(["block", "row"], sort=False)
     )
-    means = rows[["first", "last", "hit", "chance"]].mean().rename(columns={"hit": "found"})
+    means = rows[["first", "last", "hit", "point", "chance"]].mean().rename(columns={"hit": "found"})
     return means.assign(sd=rows.hit.std(ddof=1), held=rows.held.first(), n=rows.size())
 
 

@@ -1,6 +1,8 @@
 """Stage 4b, one cell of `xmodel`: (fraction, seed) -> a LiDAR-only network, from labels and the pseudo-labels of one that sees images."""
 
-from xkd import companion, finetune, params, unlabelled
+from xkd import companion, encoder, finetune, params, unlabelled
+from xkd import student as students
+from xkd.errors import XkdError
 from xkd.parallel import first
 
 NAME = "xmodel"
@@ -12,7 +14,14 @@ def cell(settings, sections, fraction, seed, place, init_path, out, metrics):
 
     settings: the section finetune; sections: student, views, fused and mixing, by name; place: `xkd.unlabelled.Place`; init_path:
     the folder <name>-<seed> of the student that both networks start from.
-    -> (metrics, losses of the student, losses of the network with images)."""
+    -> (metrics, losses of the student, losses of the network with images). Errors: a student whose first convolution cannot be widened."""
+    if not students.load(init_path).first:
+        backbone = sections["student"]["backbone"]
+        raise XkdError(
+            f"xmodel: the backbone {backbone} names no convolution (`first`) that images can be given to; "
+            "it can be distilled and fine-tuned."
+        )
+    encoder.lay_out(init_path)
     train_set, validation = place.split(place.data["train"]), place.split(place.data["validation"])
     finetune.check_labelled(validation)
     own = finetune.labelled(train_set, place.data["tuning"])

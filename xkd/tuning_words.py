@@ -1,20 +1,20 @@
 """What the report says of the search for learning rates and of convergence, from the tuning record (`xkd.tune`)."""
 
-from statistics import stdev
+from math import inf
+from statistics import fmean, stdev
+
+from scipy import stats
 
 from xkd.palette import share
 
 CONVERGED = 0.5
-"""Points of mIoU that twice the training steps gain a converged baseline less than, and above which the standard error of that over
-the seeds tells nothing."""
+"""Points of mIoU that twice the training steps gain a converged baseline less than."""
 
 FOUND = {
-    "gain": f"The baseline is NOT converged at {{}}: twice the steps gain {CONVERGED} points or more, so the differences there are at "
-    "equal steps and say less about labels than they would at convergence.",
-    "still": f"At {{}} the baseline is converged: twice the steps gain less than {CONVERGED} points.",
-    "loss": f"At {{}} more steps do not help: twice as many lose {CONVERGED} points or more.",
-    "untold": "At {} the seeds cannot tell whether the baseline is converged: the standard error of what twice the steps change is "
-    f"larger than {CONVERGED} points.",
+    "gain": "At {} the baseline is NOT converged: twice the steps gain half a point or more, so the differences there are at equal steps "
+    "and say less about labels than they would at convergence.",
+    "still": "At {} twice the steps gain less than half a point.",
+    "untold": "At {} these label subsets cannot tell whether they gain half a point.",
 }
 """What the check of convergence found (`converged`), as it is said of the fractions at which it did."""
 
@@ -80,22 +80,21 @@ def tuning_text(summary):
     return sentences
 
 
-def change(row):
-    """What twice the steps change, in points, and the standard error of that, 0 of one seed; to the two decimals that are said."""
-    each = row.get("differences", [])
-    error = stdev(each) / len(each) ** 0.5 if len(each) > 1 else 0.0
-    return round(row["miou_double"] - row["miou"], 2), round(error, 2)
+def changed(row):
+    """A row of the check of convergence -> the mean change by twice the steps, in points, the ends of its 95 % t interval over the label
+    subsets, and how many these are."""
+    each = row.get("differences") or [row["miou_double"] - row["miou"]]
+    half = stats.t.ppf(0.975, len(each) - 1) * stdev(each) / len(each) ** 0.5 if len(each) > 1 else inf
+    return fmean(each), fmean(each) - half, fmean(each) + half, len(each)
 
 
 def gain(row):
-    """`change` in words, and of how many label subsets."""
-    (found, error), count = change(row), len(row.get("differences", []))
-    return f"{found:+.2f}" + (f" ± {error:.2f}, n {count}" if count > 1 else "")
+    """`changed` in words."""
+    mean, low, high, count = changed(row)
+    return f"{mean:+.2f}" + (f" [{low:+.2f}, {high:+.2f}], n {count}" if count > 1 else "")
 
 
 def converged(row):
-    """A row of the check of convergence -> a key of FOUND, one rule for every place that says it."""
-    found, error = change(row)
-    if error > CONVERGED:
-        return "untold"
-    return "gain" if found >= CONVERGED else "loss" if found <= -CONVERGED else "still"
+    """A row of the check of convergence -> a key of FOUND, one rule for every place that says it: by the whole interval."""
+    _, low, high, _ = changed(row)
+    return "gain" if low >= CONVERGED else "still" if high < CONVERGED else "untold"
