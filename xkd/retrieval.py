@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from xkd.objectives import superpixels
 from xkd.parallel import device, half
@@ -21,28 +22,23 @@ def retrieval(network, projection, pool, student, frames=32, batch=2):
     seen, rng = pool.held(), np.random.default_rng(0)
     chosen = np.linspace(0, len(seen) - 1, min(frames, len(seen))).round().astype(int).tolist()
     groups = [chosen[i : i + batch] for i in range(0, len(chosen), batch)]
-    settings, hits, total, looked, found = {"crop": 2**62, "augment": STILL}, 0, 0, 0, []
+    settings, hits, asked, looked = {"crop": 2**62, "augment": STILL}, np.zeros(2), np.zeros(2), 0
     network.eval()
     projection.eval()
     for group in groups:
         voxels, pairs = seen.batch(group, student, settings, rng)
         if not len(pairs["features"]):
             continue
+        pairs = {name: value.to(device()) for name, value in pairs.items()}
         with half():
             points = projection(network.features(voxels.to(device()))).float()
-        pairs = {name: value.to(device()) for name, value in pairs.items()}
         means, keys = superpixels(points, pairs)
-        own = pairs["superpixel"].unique(return_inverse=True)[
-            1
-        ]  # the row of a point's superpixel among those that have points
-        keys = torch.nn.functional.normalize(keys)
-        most, alone = ((torch.nn.functional.normalize(some) @ keys.T).argmax(1) for some in (means, points))
-        hits += int((most == torch.arange(len(most), device=most.device)).sum())
-        found.append((alone == own).float().mean().item())
-        total, looked = total + len(means), looked + 1
-    shares = {"hit": hits / total, "point": float(np.mean(found)), "among": total / looked} if looked else {}
-    told = {
-        name: round(shares[name], places) if shares else None
-        for name, places in (("hit", 4), ("point", 4), ("among", 1))
-    }
-    return told | {"frames": len(chosen), "held": seen is not pool}
+        _, own = pairs["superpixel"].unique(return_inverse=True)  # a point's row in `keys`
+        for i, (features, row) in enumerate([(means, torch.arange(len(keys), device=own.device)), (points, own)]):
+            like = normalize(features) @ normalize(keys).T
+            hits[i] += int((like.argmax(1) == row).sum())
+            asked[i] += len(row)
+        looked += 1
+    hit, point = np.round(hits / asked, 4).tolist() if looked else (None, None)
+    found = {"hit": hit, "point": point, "among": round(float(asked[0] / looked), 1) if looked else None}
+    return found | {"frames": len(chosen), "held": seen is not pool}
