@@ -27,15 +27,16 @@ def alike(dataset, index, teacher, students, path):
     point = picks.first_pick(views, frame, pairs, range_edges(frame.points))
     row, camera = int(np.searchsorted(kept, point)), int(pairs.camera[pairs.point == point][0])
     networks, values, _ = shades.features(together, teacher, students)
-    figure, axes = plt.subplots(2, len(networks), figsize=(3.3 * len(networks), 5.6), dpi=100, layout="constrained")
+    figure, axes = plt.subplots(2, len(networks), figsize=(4 * len(networks), 6.4), dpi=120, layout="constrained")
     for column, network in zip(axes.T.reshape(-1, 2), networks, strict=True):
         vectors = values[network["key"]][frame.index]
         cosines = cosine(vectors, vectors[row])
-        column[0].set_title(f"{network['title']}\n{network['name']}", fontsize=6, color=network["colour"])
+        name = network["name"].replace(" (", "\n(")
+        column[0].set_title(f"{network['title']}\n{name}", fontsize=10, color=network["colour"])
         image(column[0], together.images[frame.index][camera], pairs, camera, point, kept, cosines)
         shown = above(column[1], frame.points[kept], cosines, row)
         if frame.labels is not None:
-            column[1].set_title(agreement(cosines, frame.labels[kept], row, dataset.classes), fontsize=7)
+            column[1].set_title(agreement(cosines, frame.labels[kept], row, dataset.classes), fontsize=10)
     figure.colorbar(shown, ax=axes, location="bottom", shrink=0.4, aspect=40, label="cosine of the features")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.97))
     figure.savefig(path, metadata={"Software": None})
