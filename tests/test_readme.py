@@ -84,24 +84,25 @@ def test_the_search_in_words_has_the_search_s_own_numbers():
     """Of each row its two rates and what they score; from scratch, what the rates beside them score too."""
     few, fractions = params.read()["finetune"]["few"], params.read()["sweep"]["fractions"]
 
-    def scored(init, fraction):
+    def scored(init, fraction, beside=False):
         rows = TUNING["search"][init]
-        scores = {rate: f"{row[fraction]:.2f}" for rate, row in rows.items() if fraction in row}
-        grid, best = sorted(scores, key=float), max(scores, key=lambda rate: rows[rate][fraction])
-        beside = [grid[grid.index(best) + k] for k in (-1, 1)]
-        return best, scores[best], [scores[rate] for rate in beside], beside
+        scores = {rate: row[fraction] for rate, row in rows.items() if fraction in row}
+        grid, best = sorted(scores, key=float), max(scores, key=scores.get)
+        near = [grid[grid.index(best) + k] for k in (-1, 1)] if beside else []
+        others = "".join(f"{mark}{rate}: {scores[rate]:.2f}" for mark, rate in zip(("; ", ", "), near, strict=False))
+        return f"{best} ({scores[best]:.2f}{others})"
 
-    said = []
-    for unit, fraction in (" mIoU", f"{few:g}"), ("", "1"):
-        best, score, others, rates = scored("scratch", fraction)
-        said.append(f"{best} ({score}{unit}; {' and '.join(others)} with {' and '.join(rates)})")
-    text = f"From scratch {' and '.join(said)}, distilled "
-    text += " and ".join(f"{best} ({score})" for best, score, *_ in (scored("distilled", f) for f in (f"{few:g}", "1")))
-    (best, score, *_), (same, all_labels, *_) = (scored("xmodel", fraction) for fraction in (f"{few:g}", "1"))
-    assert best == same
-    text += f", *xmodel* {best} ({score} and {all_labels}). These trainings had "
+    for init in TUNING["search"]:
+        cells = " | ".join(scored(init, fraction, init == "scratch") for fraction in (f"{few:g}", "1"))
+        assert f"  | {init} | {cells} |\n" in README
     words = " ".join(README.split())
-    assert text + " and ".join(str(TUNING["steps"][f]) for f in (f"{few:g}", "1")) + " steps" in words
+    counts = [
+        {init: sum(f in row for row in rows.values()) for init, rows in TUNING["search"].items()}
+        for f in (f"{few:g}", "1")
+    ]
+    assert [set(count.values()) for count in counts] == [{6}, {4}] and "out of the same six and the same four" in words
+    steps = " and ".join(str(TUNING["steps"][f]) for f in (f"{few:g}", "1"))
+    assert f"These trainings had {steps} steps" in words
     settings, frames = params.read()["finetune"], sum(street.frames for street in plan() if street.role == "train")
     counts = [str(finetune.steps(round(frames * fraction), settings)) for fraction in fractions]
     assert f"{settings['steps']['most']} at most: {', '.join(counts[:-1])} and {counts[-1]}." in words

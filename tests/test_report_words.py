@@ -73,7 +73,12 @@ def test_an_interval_with_zero_is_called_so():
     summary = {"differences": {"distilled": [row]}, "labels_saved": {"distilled": [{"fraction": 0.1, "factor": None}]}}
     assert "includes zero" in words.headline(summary)[0]
     row["low"] = 0.5
-    assert "includes zero" not in words.headline(summary)[0]
+    summary |= {"baseline": "scratch", "fractions": [0.1, 1], "scores": []}
+    for init, fraction, mean in (("scratch", 0.1, 40.0), ("scratch", 1, 45.0), ("distilled", 0.1, 41.0)):
+        summary["scores"].append({"init": init, "fraction": fraction, "mean": mean})
+    assert "includes zero" not in words.headline(summary)[0] and "reach" not in words.headline(summary)[0]
+    summary["scores"][-1]["mean"] = 45.5
+    assert words.headline(summary)[0].endswith(" Scratch does not reach that score with 100 % of the labels.")
 
 
 def test_only_the_baseline_compares_nothing(tmp_path):

@@ -56,7 +56,7 @@ def test_fewer_labels_are_compared_with_twice_the_steps_too_which_is_no_target()
 
 
 def test_gains_over_scratch_after_as_many_steps_have_a_line_a_row():
-    line = {"block": "unlabelled-full", "row": "lidar-ssl", "over": "scratch", "fraction": 1}
+    line = {"block": "unlabelled-full", "row": "lidar-ssl", "over": "scratch", "fraction": 1, "pairs": 8}
     lines = [
         line | {"difference": 1.5, "low": 0.5, "high": 2.5},
         line | {"row": "xmodel-long", "over": "scratch-long", "fraction": 0.25, "difference": 3, "low": 2, "high": 4},
@@ -66,6 +66,9 @@ def test_gains_over_scratch_after_as_many_steps_have_a_line_a_row():
     assert first == f"| {title} | lidar-ssl + self-training | – | +1.50 [+0.50, +2.50] |"
     assert second == f"| {title} | xmodel-long (over `scratch-long`) | +3.00 [+2.00, +4.00] | – |"
     assert study_words.equal(FOUND).strip() == "No row is there yet."
+    lines[1]["pairs"] = 5  # not as many everywhere
+    said = study_words.equal({"equal": lines})
+    assert "+1.50 [+0.50, +2.50] (n 8) |" in said and "+3.00 [+2.00, +4.00] (n 5) |" in said
 
 
 def test_other_objectives_and_the_network_with_images_are_targets_too():
@@ -110,6 +113,10 @@ def test_a_block_is_a_table_with_its_baselines():
     assert "| cosine | 33.00 ± 1.00 (n 3) | – |" in few and "30.00 ± 1.00 (n 5)" in few and "over n seeds" in few
     other = line("lidar-ssl", 0.01, 33.0, 1.0, 0.5, 1.5, n=8) | {"pairs": 5}
     assert "33.00 ± 1.00<br>+1.00 [+0.50, +1.50] (5 pairs) |" in study_words.scores("unlabelled", [other])
+    long = line("xmodel-long", 0.01, 40.0, 1.0, 0.5, 1.5, "unlabelled-full self-training-long")
+    said = study_words.scores("unlabelled-full", [other, long])
+    assert "(1 %: scratch (`-long`: self-training-long))" in said
+    assert "(1 %: (`-long`: self-training-long))" in study_words.scores("unlabelled-full", [long])
 
 
 def test_the_short_table_has_a_line_a_share_and_marks_what_is_reached():
@@ -123,6 +130,8 @@ def test_the_short_table_has_a_line_a_share_and_marks_what_is_reached():
     full = {"unlabelled-full": [long], "pretraining-full": [line("scratch-long", 0.25, 62.0)]}
     said = study_words.short(FOUND | {"blocks": BLOCKS | full}).strip().splitlines()[-1]
     assert said == "| 25 % | 2000 | not run | 66.00: **+4.00 [+3.00, +5.00]** over scratch-long 62.00 | +4 |"
+    (both,) = [text for text in study_words.brief(long | {"pairs": 3}, {}).split("over") if "pairs" in text]
+    assert both.endswith("** (3 pairs) ")
     assert "No cell of `xmodel`" in study_words.short(FOUND | {"blocks": dict.fromkeys(ROWS, [])})
 
 
@@ -156,3 +165,6 @@ def test_twice_the_steps_are_told_where_they_are_the_strongest():
         == "On the validation streets, in the study, twice the steps gain scratch +0.70 [-0.10, +1.50] points at 25 %."
     )
     assert study_words.longer(FOUND) == ""
+    own |= {"difference": -1.5, "high": -0.5}
+    said = study_words.longer(FOUND | {"blocks": BLOCKS | {"pretraining-full": [own, other]}})
+    assert said.endswith("[+0.50, +1.50] points at 25 %. At 25 % it had not converged: that is 0.5 points or more.")

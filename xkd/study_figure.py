@@ -8,14 +8,15 @@ from xkd import study_origin
 from xkd.figures import STYLE, WIDTH, png
 from xkd.palette import INK, share
 from xkd.study_plots import OTHERS, style
-from xkd.study_words import OURS, TARGETS, named, over
+from xkd.study_words import OURS, TARGETS, named, strong
 
 
 def gains(blocks, titles):
     """Bytes of a PNG: a panel a block with its rows' gains over the strongest row that saw no image, and their 95 % intervals, all on one
-    scale; grey dashes are the targets of `xmodel`. blocks: {block: lines as `xkd.study_page.lines` gives them}; titles: {block: of its
-    panel}, of which those without lines are left out. A gain of one seed has no interval."""
-    shown = {block: [row for row in blocks[block] if row["difference"] is not None] for block in titles}
+    scale; that row itself, where it is of the block, at 0; grey dashes are the targets of `xmodel`. blocks: {block: lines as
+    `xkd.study_page.lines` gives them}; titles: {block: of its panel}, of which those without lines are left out.
+    A gain of one seed has no interval."""
+    shown = {block: _drawn(block, blocks[block]) for block in titles}
     shown = {block: rows for block, rows in shown.items() if rows} or {next(iter(titles)): []}
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.9 + 2.4 * len(shown)), layout="constrained")
@@ -25,19 +26,26 @@ def gains(blocks, titles):
             _panel(axes, block, rows, fractions, known)
             axes.set_title(titles[block].replace("`", ""))
             axes.set_xlim(-0.5, max(len(fractions), 1) - 0.5)
-            strong = [sorted({over(row) for row in rows if row["fraction"] == f}) for f in fractions]
-            labels = [
-                f"{share(f)} of the labels,\nover " + ",\n".join(names)
-                for f, names in zip(fractions, strong, strict=True)
-            ]
+            names = [strong(rows, f).replace("`", "").replace(" (", "\n(") for f in fractions]
+            labels = [f"{share(f)} of the labels,\nover {name}" for f, name in zip(fractions, names, strict=True)]
             axes.set_xticks(range(len(fractions)), labels)
         figure.supylabel("mIoU gained over the strongest row without images (points)", fontsize=10)
-        figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=5, fontsize=8)
+        labels = [row if named("unlabelled", row) == row else f"{row} (+ self-training)" for row in known]
+        figure.legend(known.values(), labels, loc="outside lower center", ncols=4, fontsize=8)
         return png(figure)
 
 
+def _drawn(block, rows):
+    """The rows of a block that have a gain, and the block's own that these are compared with, at 0."""
+    gained = [row for row in rows if row["difference"] is not None]
+    bases = {(row["baseline"], row["fraction"]) for row in gained}
+    zero = {"difference": 0.0, "low": None, "high": None}
+    own = [row | zero for row in rows if (f"{block} {row['row']}", row["fraction"]) in bases and row not in gained]
+    return sorted(gained + own, key=lambda row: [r["row"] for r in rows].index(row["row"]))
+
+
 def _panel(axes, block, rows, fractions, known):
-    """Draws one block and adds its rows to `known` {name: handle}."""
+    """Draws one block and adds its rows to `known` {row: handle}."""
     names = list(dict.fromkeys(row["row"] for row in rows))
     for k, name in enumerate(names):
         own = [row for row in rows if row["row"] == name]
@@ -45,7 +53,7 @@ def _panel(axes, block, rows, fractions, known):
         y = np.array([row["difference"] for row in own])
         ends = [(row["low"], row["high"]) if row["low"] is not None else (row["difference"],) * 2 for row in own]
         look = style(name)
-        known[named(block, name)] = axes.errorbar(
+        known[name] = axes.errorbar(
             x, y, np.abs(y - np.array(ends).T), linestyle="", marker=look.marker[0], color=look.colour, markersize=5,
             markerfacecolor="white" if name in OTHERS else look.colour, elinewidth=1.2,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from xkd.objectives import OBJECTIVES
 from xkd.palette import share
 from xkd.study import MEASURED, PRETRAINED
+from xkd.tuning_words import CONVERGED
 from xkd.words import interval, points, signed
 
 TARGETS = {0.01: 5.0, 0.05: 5.0, 0.25: 4.0, 1: 2.0}
@@ -28,7 +29,7 @@ NOTES = {
     "two tables below, less.",
     "pretraining-full": "The rows that the headline hangs on, once more, where labels are many.",
     "unlabelled-full": f"{HALF}; rows that end in `-long` have twice the steps, as `scratch-long` has.",
-    "images": "These need cameras where they are used: what a student could learn at most, not what it is compared with.",
+    "images": "These need cameras where they are used. `fused` is the network whose labels `xmodel` learns from.",
 }
 """What has to be known before a block's numbers are read."""
 OURS = ("xmodel", "xmodel-long")
@@ -59,6 +60,14 @@ def over(row):
     return named(block, name) if block in MEASURED else row["baseline"]
 
 
+def strong(rows, fraction):
+    """What the rows of one block are compared with at a share of the labels; those with twice the steps may have another baseline."""
+    mine = [row for row in rows if row["fraction"] == fraction and row["baseline"]]
+    given = {long: {over(row) for row in mine if row["row"].endswith("-long") == long} for long in (False, True)}
+    names, longer = ", ".join(sorted(given[False])), ", ".join(sorted(given[True] - given[False]))
+    return " ".join(filter(None, (names, f"(`-long`: {longer})" * bool(longer))))
+
+
 def scores(block, rows):
     """One block: a line a row, each share of the labels with mean, sd and, below, the gain with its interval."""
     fractions = sorted({row["fraction"] for row in rows})
@@ -77,8 +86,7 @@ def scores(block, rows):
         [named(block, name), *(cell(cells.get((name, f))) for f in fractions)]
         for name in dict.fromkeys(row["row"] for row in rows)
     ]
-    strong = {f: sorted({over(row) for row in rows if row["fraction"] == f} - {""}) for f in fractions}
-    against = "; ".join(f"{share(f)}: {', '.join(names)}" for f, names in strong.items() if names)
+    against = "; ".join(f"{share(f)}: {names}" for f in fractions if (names := strong(rows, f)))
     said = f"mIoU, mean ± sd over {counts.pop()} seeds" if len(counts) == 1 else "mIoU, mean ± sd over n seeds"
     said += f"; below it the paired difference and its 95 % interval to the baseline ({against})." if against else "."
     table = markdown(["row", *map(share, fractions)], "l" + "r" * len(fractions), body)
@@ -133,7 +141,8 @@ def brief(row, lines):
     other = lines.get(block, {}).get((name, row["fraction"]))
     score = f" {points(other['mean'])}" if other else ""
     mark = "**" if row["difference"] >= TARGETS[row["fraction"]] and above(row) else ""
-    return f"{points(row['mean'])}: {mark}{gain(row)}{mark} over {over(row)}{score}"
+    fewer = f" ({row['pairs']} pairs)" * (row["pairs"] != row["n"])
+    return f"{points(row['mean'])}: {mark}{gain(row)}{mark}{fewer} over {over(row)}{score}"
 
 
 def targets(found):
@@ -198,9 +207,11 @@ def equal(found):
     """What each row gains over scratch after as many steps: a line a row, a column a share of the labels."""
     cells = {(row["block"], row["row"], row["fraction"]): row for row in found["equal"]}
     fractions = sorted({fraction for *_, fraction in cells})
+    counts = {row["pairs"] for row in found["equal"]}
+    said = {key: gain(row) + f" (n {row['pairs']})" * (len(counts) > 1) for key, row in cells.items()}
     body = [
         [TITLES[block], named(block, row) + " (over `scratch-long`)" * row.endswith("-long")]
-        + [gain(cells[block, row, f]) if (block, row, f) in cells else "–" for f in fractions]
+        + [said.get((block, row, f), "–") for f in fractions]
         for block, row in dict.fromkeys((block, row) for block, row, _ in cells)
     ]
     table = markdown(["block", "row", *map(share, fractions)], "ll" + "r" * len(fractions), body)
@@ -226,11 +237,14 @@ def verdict(block, row, other, wanted, least):
 
 
 def longer(found):
-    """What twice the steps from scratch gain where both have all of the sweep's."""
-    rows = [row for row in found["blocks"]["pretraining-full"] if row["row"] == "scratch"]
+    """What twice the steps from scratch gain where both have all of the sweep's, and where that is so much that it had not converged."""
+    rows = [row for row in found["blocks"]["pretraining-full"] if row["row"] == "scratch" and row["low"] is not None]
+    rows = [row for row in rows if over(row) == "scratch-long"]
     said = [
         f"{-row['difference']:+.2f} [{-row['high']:+.2f}, {-row['low']:+.2f}] points at {share(row['fraction'])}"
         for row in rows
-        if row["low"] is not None and over(row) == "scratch-long"
     ]
-    return f"On the validation streets, in the study, twice the steps gain scratch {', '.join(said)}." if said else ""
+    least = [share(row["fraction"]) for row in rows if -row["high"] >= CONVERGED]
+    more = f" At {', '.join(least)} it had not converged: that is {CONVERGED:g} points or more." if least else ""
+    start = "On the validation streets, in the study, twice the steps gain scratch"
+    return f"{start} {', '.join(said)}.{more}" if said else ""

@@ -65,10 +65,21 @@ def headline(summary):
             text = f"{share(row['fraction'])} of the labels: {name} {signed(row['mean'])} points mIoU over scratch"
             text += f" ({verdict}, {seeds(row['n'])})."
             factor = saved[row["fraction"]]["factor"]
-            if factor is not None and factor > 1 and row["low"] is not None and row["low"] > 0:
+            gained = row["low"] is not None and row["low"] > 0
+            if gained and factor is None and beyond(summary, init, row["fraction"]):
+                text += f" Scratch does not reach that score with {share(summary['fractions'][-1])} of the labels."
+            elif gained and factor is not None and factor > 1:
                 text += f" Scratch reaches that score with about {factor:g} times the labels."
             sentences.append(text)
     return sentences or ["Nothing to compare: there is no pair of a baseline run and another with the same seed."]
+
+
+def beyond(summary, init, fraction):
+    """Whether a row has a higher mean, with fewer labels, than the baseline has with the most."""
+    means = {(row["init"], row["fraction"]): row["mean"] for row in summary["scores"]}
+    most = summary["fractions"][-1]
+    base = [mean for (name, _), mean in means.items() if name == summary["baseline"]]
+    return fraction < most and (summary["baseline"], most) in means and means[init, fraction] > max(base)
 
 
 def main_table(summary):
