@@ -68,7 +68,7 @@ def test_a_data_set_of_many_frames_takes_long():
     # A quarter of the labels: 40 steps for each of 4782.5 frames, but 7800 at most.
     sections["finetune"] |= {"batch": 2, "crop": 6144}
     assert estimate.cost("finetune@0.25-scratch-0", sections, frames) == pytest.approx(
-        7800 * (0.004 + 0.00577536) + estimate.OVERHEAD["finetune"]
+        7800 * (0.004 + 0.00626688) + estimate.OVERHEAD["finetune"]
     )
 
 
@@ -76,15 +76,15 @@ def test_estimate_knows_every_stage():
     stages = yaml.safe_load(Path(xkd.ROOT / "dvc.yaml").read_text())["stages"]
     assert set(estimate.OVERHEAD) == set(stages)
     sections = params.profile()
-    # By hand: 60 steps of 2 scans of 6144 points, 4 ms a step and 0.47 microseconds a point, and what a cell costs besides.
+    # By hand: 60 steps of 2 scans of 6144 points, 4 ms a step and 0.51 microseconds a point, and what a cell costs besides.
     sections["finetune"] |= {"steps": {"base": 40, "per_frame": 1, "most": 60}, "batch": 2, "crop": 6144}
     assert estimate.cost("finetune@1-scratch-0", sections) == pytest.approx(
-        60 * (0.004 + 0.00577536) + estimate.OVERHEAD["finetune"]
+        60 * (0.004 + 0.00626688) + estimate.OVERHEAD["finetune"]
     )
     # 90 steps of the network with images cost 2 of the student's each.
     sections["fused"] = {"steps": {"base": 50, "per_frame": 0.1, "most": 100}}
     assert estimate.cost("xmodel@1-0", sections) == pytest.approx(
-        (60 + 2 * 90) * (0.004 + 0.00577536) + estimate.OVERHEAD["xmodel"]
+        (60 + 2 * 90) * (0.004 + 0.00626688) + estimate.OVERHEAD["xmodel"]
     )
     assert (
         estimate.words(50) == "about a minute"

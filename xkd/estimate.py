@@ -14,19 +14,19 @@ from xkd.beforehand import checked, made
 from xkd.errors import XkdError
 
 REFERENCE = 0.026
-OVERHEAD = {"prepare": 6.0, "teacher": 12.0, "views": 6.0, "scratch": 4.0, "distill": 6.0, "finetune": 9.0}
-OVERHEAD |= {"xmodel": 30.0, "report": 12.0}
+OVERHEAD = {"prepare": 6.0, "teacher": 12.0, "views": 6.0, "scratch": 4.0, "distill": 6.0, "finetune": 12.0}
+OVERHEAD |= {"xmodel": 51.0, "report": 12.0}
 """Seconds of a stage besides its training and its frames: the kernel's start, evaluation, DVC's hashing; of xmodel, the frames that are
 given pseudo-labels and the core that is left over where the two trainings are of different length."""
 DATA, SMALL_DATA = 200.0, 20.0
 """Seconds that making the data takes."""
-STEP, POINT_STEP = 0.004, 0.47e-6
+STEP, POINT_STEP = 0.004, 0.51e-6
 """Seconds of a training step, and what each point in its batch adds to them, two trainings at a time (`xkd.companion`)."""
 FUSED_STEP = 2.0
 """What a step of the network that sees images costs, in steps of the student."""
 STREET = 12288
 """Points of a scan that `calibrate` looks at."""
-TEACHER_STEP = 0.065
+TEACHER_STEP = 0.08
 """Seconds of a step of the mini teacher."""
 FRAMES, FEW = (974, 400), (20, 20)
 """Frames that have images, prepared at 77 a second, looked at by the teacher at 17 and gathered at 12, and those that labels are drawn
