@@ -86,6 +86,7 @@ def curve(summary):
         axes[1].scatter(x, mean, color=look.colour, marker=look.marker[0], zorder=3)
         # Beside the marker, on the side where no other row's is.
         where = {"textcoords": "offset points", "va": "center"}
+        where["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # or the line of zero strikes it through
         last = k == len(summary["differences"]) - 1
         where |= {"xytext": (9, 0)} if last else {"xytext": (-9, 0), "ha": "right"}
         for at, row in zip(x, points, strict=True):
@@ -96,7 +97,7 @@ def curve(summary):
         axes[1].set(ylabel="gain (points)", title=f"Paired difference to training from scratch{lines}")
         axes[1].margins(y=0.15)
     axes[-1].set_xticks(list(place.values()), [tick(summary, fraction) for fraction in place])
-    axes[-1].set(xlabel="labelled share of the training frames (number of frames)", xlim=(-0.3, len(place) - 0.5))
+    axes[-1].set(xlabel="labelled share of the training frames (number of frames)", xlim=(-0.45, len(place) - 0.55))
     for axis in axes:
         axis.grid(axis="y", color=FAINT, linewidth=0.6)
         axis.set_axisbelow(True)
