@@ -86,7 +86,8 @@ def curve(summary):
         axes[1].scatter(x, mean, color=look.colour, marker=look.marker[0], zorder=3)
         # Beside the marker, on the side where no other row's is.
         where = {"textcoords": "offset points", "va": "center"}
-        where["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # or the line of zero strikes it through
+        # On white, or the line of zero strikes it through.
+        where |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5}}
         last = k == len(summary["differences"]) - 1
         where |= {"xytext": (9, 0)} if last else {"xytext": (-9, 0), "ha": "right"}
         for at, row in zip(x, points, strict=True):
