@@ -69,7 +69,7 @@ def test_the_static_curve_shows_the_same(summary):
         assert line.get_ydata().tolist() == [row["mean"] for row in summary["scores"] if row["init"] == init]
         assert to_hex(line.get_color()).upper() == style.colour and line.get_label() == style.name
     assert [text.get_text() for text in lower.texts] == [
-        f"{r['mean']:+.1f}" for rows in summary["differences"].values() for r in rows
+        f"{r['mean']:+.2f}" for rows in summary["differences"].values() for r in rows
     ]
     assert all(axis.get_ylabel() for axis in (upper, lower)) and "frames" in lower.get_xlabel()
 

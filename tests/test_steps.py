@@ -86,6 +86,7 @@ def test_a_cell_learns_from_no_tuning_street(monkeypatch, tmp_path, init):
     monkeypatch.setattr(finetune, "train", training)
     monkeypatch.setattr(taught.unlabelled, "teach", training)
     if init == "xmodel":
+        monkeypatch.setattr(taught.students, "load", lambda path: SimpleNamespace(first=True))
         place = SimpleNamespace(split=lambda name: split, data=data, predicted=lambda frames, most: [])
         sections = {"student": {}, "mixing": {"frames": 9}}
         result, *_ = taught.cell(settings, sections, 1, 0, place, tmp_path / "distilled-0", *out)
