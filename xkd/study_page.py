@@ -30,7 +30,7 @@ def summary(params, found):
         "missing": sum(found.missing.values()),
         "there": {block: [own(params, found, block, row) for row in rows] for block, rows in ROWS.items()},
         "blocks": {block: lines(table) for block, table in tables.items()},
-        "versus": lines(pd.concat(others)),
+        "versus": [line for table in others for line in lines(table)],  # one table of all would make floats of pairs
         "fewer": lines(study_report.fewer(found, **given)),
         "equal": lines(study_report.equal(found, **given)),
     }
