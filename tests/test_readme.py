@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from xkd import ROOT, XkdError, finetune, params, tune
+from xkd import ROOT, XkdError, finetune, params, student, tune
 from xkd.files import read_json
 from xkd.prepared import matching
 from xkd.readme import BLOCKS, convergence, gains, written
@@ -178,3 +178,8 @@ def test_pictures_and_pages_are_there():
 
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).is_file(), target
+
+
+def test_the_size_of_the_student_is_the_default_one_s():
+    network = student.build(params.read()["student"] | {"classes": ["a"] * 16}, 0)
+    assert f"({sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters on the default data)" in README

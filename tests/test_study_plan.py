@@ -49,6 +49,7 @@ def test_it_says_what_is_left(sections, tmp_path, monkeypatch, capsys):
     assert study_plan.main([]) == 0
     said = capsys.readouterr().out
     assert "626 of 646 cells" in said and "the others take about 6 hours on this machine" in said
+    assert "all of them about 194 hours (97 on the machine that the costs are of)." in said  # 646 cells, 9 minutes each
     monkeypatch.setattr(study_plan, "missing", lambda params: [])
     assert study_plan.main([]) == 0 and "646 of 646 cells in study/metrics. What" in capsys.readouterr().out
     monkeypatch.setattr(study_plan, "profile", lambda: sections | {"study": sections["study"] | {"steps": -1}})

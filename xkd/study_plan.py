@@ -55,11 +55,13 @@ def main(arguments=None):
     try:
         params = check(profile())
         left = missing(params)
-        every = sum(len(cells(params, block, row)) for block, rows in ROWS.items() for row in rows)
-        said = f"xkd: the study has {every - len(left)} of {every} cells in {METRICS}"
+        every = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row)]
+        said = f"xkd: the study has {len(every) - len(left)} of {len(every)} cells in {METRICS}"
         if left:
-            time = estimate.words(seconds(params, left) * estimate.calibrate() / estimate.REFERENCE)
-            said += f"; the others take {time} on this machine, on two of its cores"
+            slower = estimate.calibrate() / estimate.REFERENCE
+            own, whole = (estimate.words(seconds(params, part) * slower) for part in (left, every))
+            said += f"; the others take {own} on this machine, on two of its cores, all of them {whole}"
+            said += f" ({seconds(params, every) / 3600:.0f} on the machine that the costs are of)"
         print(f"{said}. What is there of other parameters, code or data is run again.", flush=True)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)

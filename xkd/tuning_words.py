@@ -61,7 +61,7 @@ def tuning_text(summary):
         )
         sentences.append(
             "Convergence check of the baseline on the tuning streets, mIoU with the steps used and with twice as many (and the mean "
-            f"difference ± its standard error over n label subsets): {text}."
+            f"difference with its 95 % interval over n label subsets): {text}."
         )
         for found, text in FOUND.items():
             if at := [share(float(f)) for f, row in rows if converged(row) == found]:
