@@ -8,6 +8,7 @@ import pytest
 
 import xkd
 from xkd import XkdError, beforehand, estimate, params, profiles, teachers
+from xkd.objectives import OBJECTIVES
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,11 @@ from xkd import XkdError, beforehand, estimate, params, profiles, teachers
         ("data", {"root": "/nowhere"}, "data.root is /nowhere, and there is no such folder"),
         ("teacher", {"source": "nowhere"}, "teacher.source is nowhere, and there is no such folder"),
         ("prepare", {"method": "sam"}, "prepare.method 'sam' is unknown; there are "),
-        ("distill", {"objective": "cosin"}, "distill.objective 'cosin' is unknown"),
+        (
+            "distill",
+            {"objective": "cosin"},
+            "'cosin' is unknown; there are cosine, ppkt, superpixel, tolerant, relational, xmodel.",
+        ),
         ("sweep", {"seeds": 0}, "sweep.seeds is 0; it has to be a list"),
         ("sweep", {"seeds": [0, 0.5]}, "sweep.seeds is 0.5; it has to be a whole number of 0 at least"),
         ("sweep", {"seeds": [-1]}, "sweep.seeds is -1; it has to be a whole number of 0 at least"),
@@ -162,3 +167,12 @@ def test_a_section_of_another_name_is_a_sentence(found):
 def test_a_copy_is_not_made_of_a_value_that_is_none():
     with pytest.raises(XkdError, match="distill.steps is -3; it has to be a whole number of 1 at least"):
         profiles.overlaid("demo", ["distill.steps=-3"])
+
+
+@pytest.mark.parametrize("word", [*OBJECTIVES, "xmodel"])
+def test_every_objective_that_the_stage_knows_passes(monkeypatch, word):
+    sections = params.profile()
+    sections["distill"]["objective"] = word
+    monkeypatch.setattr(params, "profile", lambda: sections)
+    monkeypatch.setattr("xkd.beforehand.check_folders", lambda data, teacher: None)
+    assert beforehand.checked()["distill"]["objective"] == word

@@ -20,7 +20,7 @@ def checked():
     unknown kind of data, superpixels, teacher, objective, optimiser or subset, cells that no stage can train, splits that are learnt from
     twice, a folder that is not there and that `xkd.sim` does not make."""
     from xkd.datasets import kinds
-    from xkd.objectives import objective
+    from xkd.objectives import OBJECTIVES
     from xkd.optim import OPTIMISERS
     from xkd.segments import METHODS
     from xkd.subsets import SUBSETS
@@ -30,7 +30,7 @@ def checked():
     known("data.kind", data["kind"], kinds())
     check_splits(data)
     known("prepare.method", sections["prepare"]["method"], METHODS)
-    objective(sections["distill"]["objective"])
+    known("distill.objective", sections["distill"]["objective"], (*OBJECTIVES, "xmodel"))
     known("finetune.subset", finetune["subset"], SUBSETS)
     for name in ("distill", "finetune"):
         known(f"{name}.optimiser", sections[name]["optimiser"], OPTIMISERS)
