@@ -1,6 +1,7 @@
 """The search for the study's learning rates: every row gets the same, on the tuning streets alone, and goes on where it was."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from xkd.files import read_json, write_json
 from xkd.params import read
 from xkd.prepared import Prepared
 from xkd.study import Cell
-from xkd.study_start import settings_of
+from xkd.study_cell import made_of
+from xkd.study_start import init_name, rate, settings_of
 
 
 @pytest.fixture
@@ -46,17 +48,26 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
     monkeypatch.setattr(study_tune, "make", lambda params, cell, out: made.append(cell.row))
     found = study_tune.search(params)
     assert set(made) == set(study.RATED) and starts == set(study.RATED) - {"fused", "self-training"}
-    assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 2 for row in params["study"]["lr"]}
+    assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 3 for row in params["study"]["lr"]}
     rates = {row: {job[3] for job in asked if job[0] == row} for row in params["study"]["lr"]}
     assert set(map(frozenset, rates.values())) == {frozenset({tune.RATES[0] / 4, *tune.RATES})}
-    write_json(place / "tuning.json", found | {"lr": found["lr"] | {"scratch": "as it was"}})
+    write_json(place / "tuning.json", found)
+    first = asked.copy()
     asked.clear()
     again = study_tune.search(params, ["ppkt"])  # at the rates that the others had, and leaves these as they are
-    assert again == found | {"lr": found["lr"] | {"scratch": "as it was"}}
+    assert again == found
     assert {job[0] for job in asked} == {"ppkt"} and {job[3] for job in asked} == set(rates["ppkt"])
-    write_json(place / "tuning.json", found | {"steps": {"0.05": 7, "1": 7}})
-    with pytest.raises(XkdError, match="tuning.json: was searched with {'0.05': 7, '1': 7} steps, these rates with"):
+    asked.clear()
+    assert study_tune.search(params, ["ppkt"], [0.01]) == again and {job[1] for job in asked} == {0.01}
+    assert {job[2] for job in asked} == set(study_tune.LEAST) and {job[3] for job in asked} == set(rates["ppkt"])
+    assert {job[2] for job in first if job[1] != 0.01} == set(tune.SEEDS) == set(found["seeds"]["0.05"])
+    write_json(place / "tuning.json", found | {"steps": {"0.01": 9, "0.05": 9, "1": 7}})
+    with pytest.raises(
+        XkdError, match="tuning.json: was searched with 7 steps at 1 of the labels, these rates with 9;"
+    ):
         study_tune.search(params, ["ppkt"])
+    with pytest.raises(XkdError, match="No rate is searched at 0.5 of the labels, but at 0.01, 0.05, 1."):
+        study_tune.search(params, ["ppkt"], [0.5])
     with pytest.raises(XkdError, match="study.lr has no rate 'nothing'; it has scratch, lidar-ssl, "):
         study_tune.search(params, ["ppkt", "nothing"])
     (place / "out" / "views").unlink()
@@ -73,16 +84,15 @@ def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_training
     assert set(study.RATED) - set(found["search"]) <= {"cosine-random", "cosine-unsupervised", "cosine-shuffled"}
     for row, rates in found["search"].items():
         block, name = study.RATED[row]
-        for rate, scores in rates.items():
+        for lr, scores in rates.items():
             for fraction, score in scores.items():
-                files = [f"{rate}/{block}/{name}-{fraction}-{seed}.json" for seed in found["seeds"]]
+                files = [f"{lr}/{block}/{name}-{fraction}-{seed}.json" for seed in found["seeds"][fraction]]
                 trained = [read_json(ROOT / "study" / "tuning" / file) for file in files]
                 assert score == pytest.approx(np.mean([one["miou"] for one in trained]), abs=6e-4), files
+                settings = sections["fused"] if row == "fused" else settings_of(sections)
+                assert {one["steps"] for one in trained} == {finetune.steps(trained[0]["frames"], settings)}
                 if row != "fused":
-                    assert {one["steps"] for one in trained} == {found["steps"][fraction]}
-                    assert (
-                        found["steps"][fraction] == sections["finetune"]["steps"]["most"] * sections["study"]["steps"]
-                    )
+                    assert trained[0]["steps"] == found["steps"][fraction]
 
 
 def test_a_training_of_the_search_is_cut_short_and_has_its_own_rate(params):
@@ -138,11 +148,36 @@ class Guess:
 
 
 def test_a_score_of_other_parameters_does_not_count(params, place):
-    cell = study_tune.cell_of("scratch", 1, 100, 0.5)
+    cell = study_tune.cell_of(params, "scratch", 1, 100, 0.5)
     assert cell == Cell("pretraining", "scratch", 1, 100, place / "study" / "0.5")
     cell.file.parent.mkdir(parents=True)
     cell.file.write_text(json.dumps({"miou": 99.0, "made_of": "something else"}))
     assert not study.done(study_tune.searched(params, "scratch", 0.5), cell, study_tune.OUT)
+
+
+def test_at_the_least_share_a_training_begins_with_an_init_of_the_study_s(params, place):
+    """Its labels are of a subset that no row of the study has; elsewhere labels and init have one seed, as in the study."""
+    params["study"]["seeds"] = [3, 5]
+    cells = [study_tune.cell_of(params, "scratch", 0.01, seed) for seed in study_tune.LEAST]
+    assert [(cell.seed, cell.init_seed) for cell in cells] == [(200, 3), (201, 5), (202, 3), (203, 5), (204, 3)]
+    other = study_tune.cell_of(params, "scratch", 1, 100)
+    assert other.init_seed == other.seed == 100
+    study_s = replace(cells[1], seed=5, init=None)
+    assert init_name(params, cells[1], study_tune.OUT) == init_name(params, study_s, study_tune.OUT)
+    digests = {made_of(params, cell, study_tune.OUT) for cell in (*cells, study_s, replace(cells[0], init=5))}
+    assert len(digests) == len(cells) + 2
+
+
+def test_three_rates_hold_up_to_the_least_share_for_few_labels_and_for_many(params):
+    params["study"]["lr"] |= {"scratch": [1, 2, 3], "cosine": [4, 5], "ppkt": 6}
+    for fraction, expected in (
+        (0.01, (1, 4, 6)),
+        (0.02, (2, 4, 6)),
+        (0.05, (2, 4, 6)),
+        (0.06, (3, 5, 6)),
+        (1, (3, 5, 6)),
+    ):
+        assert tuple(rate(params, name, fraction) for name in ("scratch", "cosine", "ppkt")) == expected
 
 
 def test_help_begins_no_search(monkeypatch, capsys):

@@ -79,13 +79,19 @@ as many steps (`-long`) alone."""
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of the study; its numbers lie in `folder`/<block>/<row>-<fraction>-<seed>.json."""
+    """One training of the study; its numbers lie in `folder`/<block>/<row>-<fraction>-<seed>.json. `init`: the seed of its init, None for
+    its own (`xkd.study_tune` has others)."""
 
     block: str
     row: str
     fraction: float
     seed: int
     folder: Path
+    init: int | None = None
+
+    @property
+    def init_seed(self):
+        return self.seed if self.init is None else self.init
 
     @property
     def full(self):
@@ -112,12 +118,14 @@ def check(params):
             f"params.yaml: finetune.head is {params['finetune']['head']:g}; the study's self-training knows 1 alone."
         )
     check_section("study.lr", study["lr"], dict.fromkeys(RATED, "any"))
-    rates = {f"lr.{init}": given for init, given in study["lr"].items()} | {"full.lr": study["full"]["lr"]}
-    for name, given in rates.items():
-        if isinstance(given, list) and len(given) != 2:
-            raise XkdError(
-                f"params.yaml: study.{name} is {given}; it has to be one rate, or two: for few labels and for many."
-            )
+    for name, given in study["lr"].items():
+        if isinstance(given, list) and len(given) not in (2, 3):
+            said = "for few labels and for many, or three, the first up to the share study.least"
+            raise XkdError(f"params.yaml: study.lr.{name} is {given}; it has to be one rate, or two, {said}.")
+    if isinstance(given := study["full"]["lr"], list) and len(given) != 2:
+        raise XkdError(
+            f"params.yaml: study.full.lr is {given}; it has to be one rate, or two: for few labels and for many."
+        )
     for fraction in (*study["fractions"], *study["side"]["fractions"], *study["full"]["fractions"]):
         check_fraction(fraction)
     seeds = [*study["full"]["seeds"], *study["full"]["more"]]

@@ -10,6 +10,7 @@ from xkd.params import profile
 from xkd.study import METRICS, ROWS, cells, check
 from xkd.study_cell import LONGER
 from xkd.study_start import kind_of, settings_of, start_of
+from xkd.study_variants import variant_of
 
 STEP = {"labels": 1.1, "self": 1.9, "taught": 1.6, "fused": 2.0, "pretraining": 3.3, "objective": 1.4}
 """What a step costs, in steps of the sweep (`xkd.estimate`): of fine-tuning by kind, of the network that sees images, of an init that looks
@@ -19,6 +20,8 @@ PROBE = 20.0
 """Seconds of a cell that trains nothing."""
 FRAMES = 400
 """Labelled frames of the default data."""
+LEARNT_WITH = ("distill", "study")
+"""The sections that an init hangs on, of those that a variant changes."""
 
 
 def missing(params, folder=METRICS):
@@ -39,14 +42,23 @@ def seconds(params, left):
             total += PROBE
         elif kind != "fused":
             total += step * STEP[kind] * finetune.steps(frames, settings_of(params, cell)) * LONGER.get(cell.row, 1)
-        own = cell.row if cell.block in ("teachers", "ablation") else ""  # most of these have an init of their own
-        if kind in ("fused", "taught") and (fused := (own, start, frames, cell.seed)) not in made:
+        own = _own(cell, *LEARNT_WITH)
+        if (
+            kind in ("fused", "taught")
+            and (fused := (own or _own(cell, "fused"), start, frames, cell.seed)) not in made
+        ):
             made.add(fused)
             total += step * STEP["fused"] * finetune.steps(frames, params["fused"])
         if kind != "probe" and start not in ("scratch", "trained") and (init := (own, start, cell.seed)) not in made:
             made.add(init)
             total += step * STEP["objective" if start in OBJECTIVES else "pretraining"] * params["distill"]["steps"]
     return total
+
+
+def _own(cell, *sections):
+    """The row of a cell whose init (or network with images) no other row has: it learns from something else, or differs in `sections`."""
+    variant = variant_of(cell)
+    return cell.row if variant and (variant.source or variant.views or {*sections} & {*variant.changes}) else ""
 
 
 def main(arguments=None):

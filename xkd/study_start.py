@@ -93,8 +93,13 @@ def rated(cell):
 
 
 def rate(params, init, fraction):
-    """`finetune.rate` of the section study."""
-    return finetune.rate(params["finetune"] | {"lr": params["study"]["lr"]}, init, fraction)
+    """`finetune.rate` of the section study, whose rates may be three: the first holds up to the share study.least."""
+    study, given = params["study"], params["study"]["lr"][init]
+    if isinstance(given, list) and len(given) == 3:
+        if fraction <= study["least"]:
+            return given[0]
+        given = given[1:]
+    return finetune.rate(params["finetune"] | {"lr": {init: given}}, init, fraction)
 
 
 def scratch_of(cell):
@@ -122,7 +127,7 @@ def init_name(params, cell, out, half=None):
         facts.append(init_name(params, scratch_of(cell), out, half))
         key = digest(facts, *students.code(params["student"], finetune.CODE))[:16]
         return f"trained-{cell.fraction:g}-{cell.seed}-{key}"
-    facts = [name, params["student"], cell.seed, Prepared(place.prepared, data["train"]).classes, half]
+    facts = [name, params["student"], cell.init_seed, Prepared(place.prepared, data["train"]).classes, half]
     if name != "scratch":
         pool = distill.Pool(data, settings, place.prepared, xkd.ROOT / out / "teacher")
         objective = {} if name in ("lidar-ssl", "xmodel") else {"objective": name}
@@ -137,14 +142,14 @@ def init_name(params, cell, out, half=None):
     if name == "xmodel":
         facts += [params["views"], params["study"]["xmodel"], *(params["fused"][key] for key in ("width", "heads"))]
     key = digest(facts, *students.code(params["student"], INIT_CODE.get(name, distill.CODE)))[:16]
-    return f"{name}-{cell.seed}-{key}"
+    return f"{name}-{cell.init_seed}-{key}"
 
 
 def initial(params, cell, out):
     """Makes a cell's init if it is not there, and returns its folder."""
     if kind_of(cell) == "probe":
         return None
-    path, name, seed = init_path(params, cell, out), start_of(cell), cell.seed
+    path, name, seed = init_path(params, cell, out), start_of(cell), cell.init_seed
     if path.exists():
         return path
     data, student, settings, place = params["data"], params["student"], params["distill"], place_of(params, out, cell)

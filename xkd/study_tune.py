@@ -1,7 +1,7 @@
-"""`python -m xkd.study_tune [NAME ...]`: the learning rates of the study's rows, by the search that the sweep's rows get (`xkd.tune`): the
-same rates to try and label subsets for all, judged on the tuning streets. Writes study/tuning.json, in which what has no NAME in this call
-stays as it is, and a file for every training in study/tuning, which git keeps, so that a search can stop and go on. Validation streets
-are not opened."""
+"""`python -m xkd.study_tune [NAME ...]`: the learning rates of the study's rows, by the search that the sweep's rows get (`xkd.tune`), with
+one more up to the share study.least of the labels: the same rates to try and label subsets for all, judged on the tuning streets. Writes
+study/tuning.json, in which what this call has not searched stays as it is, and a file for every training in study/tuning, which git keeps,
+so that a search can stop and go on. Validation streets are not opened."""
 
 import argparse
 import sys
@@ -19,11 +19,21 @@ from xkd.study_start import frames_of, initial, kind_of, place_of, rate_of, sett
 from xkd.train import predict, tally
 
 OUT, TRAININGS, RESULT = "out", "study/tuning", "study/tuning.json"
+LEAST = (200, 201, 202, 203, 204)
+"""The label subsets of the search where labels are fewest, more than elsewhere, since there they differ most; each with one of the study's
+own inits, which have seen no label."""
 
 
-def cell_of(name, fraction, seed, lr=0.0):
+def cell_of(params, name, fraction, seed, lr=0.0):
     """A training of the search for the rate `name` of study.lr as a cell of the study, with a folder for each rate."""
-    return Cell(*RATED[name], fraction, seed, xkd.ROOT / TRAININGS / f"{lr:g}")
+    seeds = params["study"]["seeds"]
+    init = seeds[(seed - LEAST[0]) % len(seeds)] if seed in LEAST else None
+    return Cell(*RATED[name], fraction, seed, xkd.ROOT / TRAININGS / f"{lr:g}", init)
+
+
+def subsets(params):
+    """{share of the labels that rates are searched at: label subsets there}"""
+    return {params["study"]["least"]: LEAST, params["finetune"]["few"]: tune.SEEDS, 1: tune.SEEDS}
 
 
 def searched(params, name, lr):
@@ -34,7 +44,8 @@ def searched(params, name, lr):
 
 def run(params, name, fraction, seed, lr, factor=1):
     """One training -> {miou: 0..100 on the tuning streets, steps, frames, made_of}; its file is written when it is over."""
-    params, cell = searched(params, name, lr), cell_of(name, fraction, seed, lr)
+    params = searched(params, name, lr)
+    cell = cell_of(params, name, fraction, seed, lr)
     if not done(params, cell, OUT):
         place, frames = place_of(params, OUT), frames_of(params, cell, OUT)
         data, settings, made = params["data"], settings_of(params), made_of(params, cell, OUT)
@@ -62,41 +73,79 @@ def run(params, name, fraction, seed, lr, factor=1):
 
 def begin(params, name, seed):
     """The init of a seed, made if it is not there."""
-    return initial(params, cell_of(name, 1, seed), OUT)
+    return initial(params, cell_of(params, name, 1, seed), OUT)
 
 
-def search(params, names=()):
-    """The rates `names` of study.lr, else those of all rows that there are with this teacher -> what is written to study/tuning.json,
-    where the others are as they were. Errors: those of `tune.ready`; no such name; others that were searched with other steps."""
+def search(params, names=(), fractions=()):
+    """The rates `names` of study.lr, else those of all rows that there are with this teacher, at the shares `fractions` of the labels, else
+    at all that rates are searched at -> what is written to study/tuning.json, where the others are as they were.
+
+    Errors: those of `tune.ready`; no such name or share; others that were searched with other steps."""
     if unknown := sorted(set(names) - set(RATED)):
         raise XkdError(f"study.lr has no rate {unknown[0]!r}; it has {', '.join(RATED)}.")
     tune.ready(check(params), xkd.ROOT / OUT)
-    names, alone = names or [name for name, row in RATED.items() if cells(params, *row)], bool(names)
+    seeds = subsets(params)  # in order of the shares
+    if unknown := sorted(set(fractions) - set(seeds)):
+        raise XkdError(
+            f"No rate is searched at {unknown[0]:g} of the labels, but at {', '.join(f'{f:g}' for f in seeds)}."
+        )
+    alone, wanted = bool(names or fractions), {f: own for f, own in seeds.items() if not fractions or f in fractions}
+    names = names or [name for name, row in RATED.items() if cells(params, *row)]
     for name in names:
-        make(params, cell_of(name, 1, tune.SEEDS[0]), OUT)
+        make(params, cell_of(params, name, 1, tune.SEEDS[0]), OUT)
 
     def scores(params, jobs):
         return tune.scores(params, jobs, run, begin, lambda name: START.get(name, name))
 
-    file, old, rates = xkd.ROOT / RESULT, {"search": {}, "lr": {}}, {}
-    if alone and file.exists():
-        old = kept.facts(file, search=dict, lr=dict, steps=dict)
-        for rate, row in next(iter(old["search"].values()), {}).items():
-            for fraction in row:
-                rates.setdefault(float(fraction), []).append(float(rate))
-    table, best, steps = tune.search(params, names, scores, rates)
-    if old.get("steps", steps) != steps:
-        raise XkdError(f"{file}: was searched with {old['steps']} steps, these rates with {steps}; search for all.")
-    return {"search": old["search"] | table, "lr": old["lr"] | best, "steps": steps, "seeds": list(tune.SEEDS)}
+    file = xkd.ROOT / RESULT
+    old = kept.facts(file, search=dict, steps=dict) if alone and file.exists() else {"search": {}, "steps": {}}
+    others = [tried for name, tried in old["search"].items() if name not in names]
+    begun = {f: [float(rate) for tried in others for rate, row in tried.items() if f"{f:g}" in row] for f in wanted}
+    table, _, steps = tune.search(params, names, scores, {f: {*own} for f, own in begun.items() if own}, wanted)
+    for fraction, count in steps.items():
+        if begun[float(fraction)] and count != old["steps"].get(fraction):
+            said = f"was searched with {old['steps'].get(fraction)} steps at {fraction} of the labels, these rates with {count}"
+            raise XkdError(f"{file}: {said}; search for all.")
+    table = merged(old["search"], table, [f"{fraction:g}" for fraction in wanted])
+    steps = {f"{f:g}": count for f in seeds if (count := (old["steps"] | steps).get(f"{f:g}"))}
+    found = {"search": table, "lr": {name: winners(row, steps) for name, row in table.items()}, "steps": steps}
+    return found | {"seeds": {f"{f:g}": list(own) for f, own in seeds.items() if f"{f:g}" in steps}}
+
+
+def merged(old, new, fractions):
+    """Two tables {name: {rate: {fraction: mIoU}}}: the old one, in which at `fractions` the names of the new one have what this has."""
+    table = {}
+    for name in {**old, **new}:
+        kept_of = {
+            r: {f: v for f, v in row.items() if name not in new or f not in fractions}
+            for r, row in old.get(name, {}).items()
+        }
+        rates = sorted({**kept_of, **new.get(name, {})}, key=float)
+        table[name] = {r: row for r in rates if (row := kept_of.get(r, {}) | new.get(name, {}).get(r, {}))}
+    return table
+
+
+def winners(rows, fractions):
+    """The best rate {rate: {fraction: mIoU}} at each of `fractions` that there is."""
+    scored = ({float(rate): row[f] for rate, row in rows.items() if f in row} for f in fractions)
+    return [max(one, key=one.get) for one in scored if one]
 
 
 def main(arguments=None):
     description = "Learning rates of the study's rows: hours; what is trained is kept, and a second call goes on."
     parser = argparse.ArgumentParser(prog="python -m xkd.study_tune", description=description)
     parser.add_argument("name", nargs="*", help="rates of study.lr to search for; all of them where none is named")
-    names = parser.parse_args(arguments).name
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="F",
+        help="shares of the labels to search at; else all",
+    )
+    options = parser.parse_args(arguments)
     try:
-        write_json(xkd.ROOT / RESULT, found := search(profile(), names))
+        write_json(xkd.ROOT / RESULT, found := search(profile(), options.name, options.fractions))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

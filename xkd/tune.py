@@ -130,13 +130,14 @@ def named(state, ending=""):
     return OUT / "tune" / (state.parent.name + ending)
 
 
-def search(params, names, judge=None, rates=None):
-    """{init: {rate: {fraction: mIoU}}}, {init: [best rate for few labels, for many]} and {fraction: steps}; at a fraction the rates
-    are the same for all inits. `judge`: what trains and scores, else `scores`; `rates`: {fraction: those to begin with}, else `RATES`."""
+def search(params, names, judge=None, rates=None, seeds=None):
+    """{init: {rate: {fraction: mIoU}}}, {init: [best rate at each fraction]} and {fraction: steps}; at a fraction the rates are the same
+    for all inits. `judge`: what trains and scores, else `scores`; `rates`: {fraction: those to begin with}, else `RATES`; `seeds`:
+    {fraction: label subsets}, else `SEEDS` for few labels and for many."""
     table, best, steps = {init: {} for init in names}, {init: [] for init in names}, {}
-    for fraction in (params["finetune"]["few"], 1):
+    for fraction, subsets in (seeds or dict.fromkeys((params["finetune"]["few"], 1), SEEDS)).items():
         scored, steps[f"{fraction:g}"] = _search(
-            params, names, fraction, judge or scores, (rates or {}).get(fraction, RATES)
+            params, names, fraction, judge or scores, (rates or {}).get(fraction, RATES), subsets
         )
         for init, row in scored.items():
             best[init].append(max(row, key=row.get))
@@ -145,14 +146,14 @@ def search(params, names, judge=None, rates=None):
     return table, best, steps
 
 
-def _search(params, names, fraction, judge, rates):
+def _search(params, names, fraction, judge, rates, seeds):
     """{init: {rate: mIoU}} at one fraction, over rates within which every init has its best, and the steps of a training."""
     rates, ratio = sorted(rates), RATES[1] / RATES[0]
     while True:
-        found = judge(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in SEEDS])
+        found = judge(params, [(init, fraction, s, lr, 1) for init in names for lr in rates for s in seeds])
         mean = {
             init: {
-                lr: round(float(np.mean([found[init, fraction, s, lr, 1]["miou"] for s in SEEDS])), 3) for lr in rates
+                lr: round(float(np.mean([found[init, fraction, s, lr, 1]["miou"] for s in seeds])), 3) for lr in rates
             }
             for init in names
         }
