@@ -180,6 +180,16 @@ def test_three_rates_hold_up_to_the_least_share_for_few_labels_and_for_many(para
         assert tuple(rate(params, name, fraction) for name in ("scratch", "cosine", "ppkt")) == expected
 
 
+def test_a_rate_of_the_least_share_is_none_of_the_others(params, place):
+    """Cells above it do not become stale when the network with images gets a rate of its own there."""
+    found = []
+    for fused in [0.1, 0.2], [0.3, 0.1, 0.2]:
+        params["study"]["lr"]["fused"] = fused
+        cells = [Cell("unlabelled", "xmodel", fraction, 0, place) for fraction in (0.01, 0.5, 1)]
+        found.append([made_of(params, cell, study_tune.OUT) for cell in cells])
+    assert [one == other for one, other in zip(*found, strict=True)] == [False, True, True]
+
+
 def test_help_begins_no_search(monkeypatch, capsys):
     monkeypatch.setattr(study_tune, "search", lambda *given: pytest.fail("a search of hours"))
     for words, status in (["--help"], 0), (["--check"], 2):

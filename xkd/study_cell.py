@@ -23,6 +23,7 @@ from xkd.study_start import (
     place_of,
     rate,
     rate_of,
+    rates,
     recipe,
     settings_of,
     start_of,
@@ -69,7 +70,12 @@ def made_of(params, cell, out, half=None):
     if variant := variant_of(cell):
         facts += [variant.hard, inputs(params, cell, out).recipe]
     if kind in ("fused", "taught", "probe"):
-        facts += [params["views"], params["fused"], study["lr"]["fused"], learnt_from(params, out, True)]
+        facts += [
+            params["views"],
+            params["fused"],
+            rates(params, "fused", cell.fraction),
+            learnt_from(params, out, True),
+        ]
     return digest(facts, *students.code(params["student"], (*CODE[kind], "metrics.py", "study_count.py")))
 
 

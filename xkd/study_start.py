@@ -93,13 +93,16 @@ def rated(cell):
 
 
 def rate(params, init, fraction):
-    """`finetune.rate` of the section study, whose rates may be three: the first holds up to the share study.least."""
-    study, given = params["study"], params["study"]["lr"][init]
-    if isinstance(given, list) and len(given) == 3:
-        if fraction <= study["least"]:
-            return given[0]
-        given = given[1:]
-    return finetune.rate(params["finetune"] | {"lr": {init: given}}, init, fraction)
+    """`finetune.rate` of the section study."""
+    return finetune.rate(params["finetune"] | {"lr": {init: rates(params, init, fraction)}}, init, fraction)
+
+
+def rates(params, init, fraction):
+    """What study.lr says for a share of the labels: of three rates the first up to the share study.least, the other two above it."""
+    given = params["study"]["lr"][init]
+    if not isinstance(given, list) or len(given) != 3:
+        return given
+    return given[0] if fraction <= params["study"]["least"] else given[1:]
 
 
 def scratch_of(cell):
