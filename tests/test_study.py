@@ -99,6 +99,8 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("study", "lr", "scratch"), [0.1] * 4, "it has to be one rate, or two, for few labels and for many, or three"),
         (("study", "full", "lr"), [0.1] * 3, "it has to be one rate, or two: for few labels and for many."),
         (("study", "least"), 2, "study.least is 2"),
+        (("study", "least"), 0, "study.least is 0; it has to be above 0 and below finetune.few, which is 0.05"),
+        (("study", "least"), 0.05, "study.least is 0.05; it has to be above 0 and below finetune.few"),
         (("study", "fractions"), [0], "outside"),
         (("study", "side", "fractions"), [2], "outside"),
         (("study", "full", "fractions"), [0], "outside"),

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_readme
 
-from xkd import ROOT, XkdError, finetune, study, study_tune, tune
+from xkd import ROOT, XkdError, finetune, study, study_tune, study_tuning, tune
 from xkd.files import read_json, write_json
 from xkd.params import read
 from xkd.prepared import Prepared
@@ -37,33 +36,49 @@ def place(stages, gathered, tmp_path, monkeypatch):
 
 def test_every_row_gets_the_same_search(monkeypatch, params, place):
     asked, made, starts = [], [], set()
+    monkeypatch.setattr(study_tune, "steps_of", lambda params, share: 9)
 
     def scores(params, jobs, run, make, start):
         asked.extend(jobs)
         starts.update(start(job[0]) for job in jobs)
         best = {"ppkt": tune.RATES[0]}
-        return {j: {"miou": 50 - abs(np.log(j[3] / best.get(j[0], tune.RATES[1]))), "steps": 9} for j in jobs}
+        steps = {"fused": 7}  # the network with images has its own
+        return {
+            j: {"miou": 50 - abs(np.log(j[3] / best.get(j[0], tune.RATES[1]))), "steps": steps.get(j[0], 9)}
+            for j in jobs
+        }
 
     monkeypatch.setattr(tune, "scores", scores)
     monkeypatch.setattr(study_tune, "make", lambda params, cell, out: made.append(cell.row))
     found = study_tune.search(params)
     assert set(made) == set(study.RATED) and starts == set(study.RATED) - {"fused", "self-training"}
-    assert found["lr"] == {row: [tune.RATES[0 if row == "ppkt" else 1]] * 3 for row in params["study"]["lr"]}
+    shares, all_rates = ["0.01", "0.05", "1"], {tune.RATES[0] / 4, *tune.RATES}
+    assert found["lr"] == {
+        row: dict.fromkeys(shares, tune.RATES[0 if row == "ppkt" else 1]) for row in params["study"]["lr"]
+    }
     rates = {row: {job[3] for job in asked if job[0] == row} for row in params["study"]["lr"]}
-    assert set(map(frozenset, rates.values())) == {frozenset({tune.RATES[0] / 4, *tune.RATES})}
+    assert set(map(frozenset, rates.values())) == {frozenset(all_rates)}
+    assert {job[2] for job in asked if job[1] == 0.01} == set(study_tune.LEAST) == set(found["seeds"]["0.01"])
+    assert {job[2] for job in asked if job[1] != 0.01} == set(tune.SEEDS) == set(found["seeds"]["0.05"])
+    assert found["steps"] == dict.fromkeys(shares, 9)
+
     write_json(place / "tuning.json", found)
-    first = asked.copy()
+    for names, fractions in (["ppkt"], []), (["fused"], [1]), (["cosine", "fused"], [0.01, 1]), ([], [0.05]):
+        asked.clear()  # at the rates that the others had, which stay as they are
+        assert study_tune.search(params, names, fractions) == found
+        assert {job[0] for job in asked} == set(names or study.RATED) and {job[3] for job in asked} <= all_rates
+        assert {job[1] for job in asked} == set(fractions or [0.01, 0.05, 1])
+        assert not names or {job[3] for job in asked} == all_rates
+
     asked.clear()
-    again = study_tune.search(params, ["ppkt"])  # at the rates that the others had, and leaves these as they are
-    assert again == found
-    assert {job[0] for job in asked} == {"ppkt"} and {job[3] for job in asked} == set(rates["ppkt"])
-    asked.clear()
-    assert study_tune.search(params, ["ppkt"], [0.01]) == again and {job[1] for job in asked} == {0.01}
-    assert {job[2] for job in asked} == set(study_tune.LEAST) and {job[3] for job in asked} == set(rates["ppkt"])
-    assert {job[2] for job in first if job[1] != 0.01} == set(tune.SEEDS) == set(found["seeds"]["0.05"])
     write_json(place / "tuning.json", found | {"steps": {"0.01": 9, "0.05": 9, "1": 7}})
     with pytest.raises(
-        XkdError, match="tuning.json: was searched with 7 steps at 1 of the labels, these rates with 9;"
+        XkdError, match="tuning.json: at 1 of the labels rates were searched with steps 7, now it is 9; sea"
+    ):
+        study_tune.search(params, ["ppkt"])
+    write_json(place / "tuning.json", found | {"seeds": found["seeds"] | {"0.05": [7]}})
+    with pytest.raises(
+        XkdError, match=r"at 0.05 of the labels rates were searched with label subsets \[7\], now it is"
     ):
         study_tune.search(params, ["ppkt"])
     with pytest.raises(XkdError, match="No rate is searched at 0.5 of the labels, but at 0.01, 0.05, 1."):
@@ -76,12 +91,34 @@ def test_every_row_gets_the_same_search(monkeypatch, params, place):
     params["data"]["tuning"] = []
     with pytest.raises(XkdError, match="data.tuning names no street"):
         study_tune.search(params)
+    assert not asked  # nothing is trained before what is wrong is said
+
+
+def test_steps_are_those_of_a_training(params, place):
+    split = Prepared(place / "out" / "prepared", params["data"]["train"])
+    own = finetune.labelled(split, params["data"]["tuning"])
+    params["finetune"]["steps"] = {"base": 10, "per_frame": 4, "most": 100}
+    params["study"] |= {"steps": 1, "search": 0.5}
+    assert study_tune.steps_of(params, 1) == 5 + 2 * len(own)
+    assert study_tune.steps_of(params, 0.01) == 7
 
 
 def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_trainings():
-    found, sections = read_json(ROOT / "study" / "tuning.json"), read()
-    test_readme.winners(found, sections["study"]["lr"])
+    found, sections = study_tuning.read(ROOT / "study" / "tuning.json"), read()
     assert set(study.RATED) - set(found["search"]) <= {"cosine-random", "cosine-unsupervised", "cosine-shuffled"}
+    assert study_tuning.merged(found, {}, {}, {}) == found
+    shares, least = study_tune.subsets(sections), sections["study"]["least"]
+    assert found["seeds"] == {f"{share:g}": list(own) for share, own in shares.items()}
+    three = {name for name, given in sections["study"]["lr"].items() if isinstance(given, list) and len(given) == 3}
+    for share in shares:
+        tried = study_tuning.tried(found["search"], f"{share:g}")
+        assert set(tried) >= {name for name in found["search"] if not name.startswith("cosine-")}
+        assert study_tuning.uneven(found["search"], f"{share:g}") is None, "every row has the same budget"
+        for name, rates in tried.items():
+            best = found["lr"][name][f"{share:g}"]
+            assert min(rates) < best < max(rates), "an edge extends the search"
+            if share != least or three:  # the winners at the least share are taken for all rows at once, or for none
+                assert best == rate(sections, name, share), name
     for row, rates in found["search"].items():
         block, name = study.RATED[row]
         for lr, scores in rates.items():
@@ -157,9 +194,9 @@ def test_a_score_of_other_parameters_does_not_count(params, place):
 
 def test_at_the_least_share_a_training_begins_with_an_init_of_the_study_s(params, place):
     """Its labels are of a subset that no row of the study has; elsewhere labels and init have one seed, as in the study."""
-    params["study"]["seeds"] = [3, 5]
+    params["study"]["seeds"] = [3, 5]  # where there are too few of them, with one of its own
     cells = [study_tune.cell_of(params, "scratch", 0.01, seed) for seed in study_tune.LEAST]
-    assert [(cell.seed, cell.init_seed) for cell in cells] == [(200, 3), (201, 5), (202, 3), (203, 5), (204, 3)]
+    assert [(cell.seed, cell.init_seed) for cell in cells] == [(200, 3), (201, 5), (202, 202), (203, 203), (204, 204)]
     other = study_tune.cell_of(params, "scratch", 1, 100)
     assert other.init_seed == other.seed == 100
     study_s = replace(cells[1], seed=5, init=None)

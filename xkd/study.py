@@ -122,6 +122,10 @@ def check(params):
         if isinstance(given, list) and len(given) not in (2, 3):
             said = "for few labels and for many, or three, the first up to the share study.least"
             raise XkdError(f"params.yaml: study.lr.{name} is {given}; it has to be one rate, or two, {said}.")
+    few = params["finetune"]["few"]
+    if not 0 < study["least"] < few:
+        said = f"it has to be above 0 and below finetune.few, which is {few}"
+        raise XkdError(f"params.yaml: study.least is {study['least']}; {said}.")
     if isinstance(given := study["full"]["lr"], list) and len(given) != 2:
         raise XkdError(
             f"params.yaml: study.full.lr is {given}; it has to be one rate, or two: for few labels and for many."

@@ -1,13 +1,13 @@
 """`python -m xkd.study_tune [NAME ...]`: the learning rates of the study's rows, by the search that the sweep's rows get (`xkd.tune`), with
 one more up to the share study.least of the labels: the same rates to try and label subsets for all, judged on the tuning streets. Writes
-study/tuning.json, in which what this call has not searched stays as it is, and a file for every training in study/tuning, which git keeps,
-so that a search can stop and go on. Validation streets are not opened."""
+study/tuning.json (`xkd.study_tuning`), in which a call with NAMEs or --fractions leaves what it has not searched as it is, and a file for
+every training in study/tuning, which git keeps, so that a search can stop and go on. Validation streets are not opened."""
 
 import argparse
 import sys
 
 import xkd
-from xkd import finetune, kept, mixed, self_training, tune
+from xkd import finetune, mixed, self_training, study_tuning, tune
 from xkd.errors import XkdError
 from xkd.files import read_json, write_json
 from xkd.mixed import Source
@@ -21,13 +21,12 @@ from xkd.train import predict, tally
 OUT, TRAININGS, RESULT = "out", "study/tuning", "study/tuning.json"
 LEAST = (200, 201, 202, 203, 204)
 """The label subsets of the search where labels are fewest, more than elsewhere, since there they differ most; each with one of the study's
-own inits, which have seen no label."""
+own inits, which have seen no label, as far as there are so many."""
 
 
 def cell_of(params, name, fraction, seed, lr=0.0):
     """A training of the search for the rate `name` of study.lr as a cell of the study, with a folder for each rate."""
-    seeds = params["study"]["seeds"]
-    init = seeds[(seed - LEAST[0]) % len(seeds)] if seed in LEAST else None
+    init = dict(zip(LEAST, params["study"]["seeds"], strict=False)).get(seed)
     return Cell(*RATED[name], fraction, seed, xkd.ROOT / TRAININGS / f"{lr:g}", init)
 
 
@@ -78,57 +77,46 @@ def begin(params, name, seed):
 
 def search(params, names=(), fractions=()):
     """The rates `names` of study.lr, else those of all rows that there are with this teacher, at the shares `fractions` of the labels, else
-    at all that rates are searched at -> what is written to study/tuning.json, where the others are as they were.
+    at all that rates are searched at -> what is written to study/tuning.json, where the others are as they were; with neither, all anew.
 
-    Errors: those of `tune.ready`; no such name or share; others that were searched with other steps."""
+    Errors: those of `tune.ready` and `study_tuning.read`; no such name or share; others that were searched with other steps or subsets."""
     if unknown := sorted(set(names) - set(RATED)):
         raise XkdError(f"study.lr has no rate {unknown[0]!r}; it has {', '.join(RATED)}.")
     tune.ready(check(params), xkd.ROOT / OUT)
-    seeds = subsets(params)  # in order of the shares
-    if unknown := sorted(set(fractions) - set(seeds)):
-        raise XkdError(
-            f"No rate is searched at {unknown[0]:g} of the labels, but at {', '.join(f'{f:g}' for f in seeds)}."
-        )
-    alone, wanted = bool(names or fractions), {f: own for f, own in seeds.items() if not fractions or f in fractions}
+    shares = subsets(params)
+    if unknown := sorted(set(fractions) - set(shares)):
+        there = ", ".join(f"{share:g}" for share in shares)
+        raise XkdError(f"No rate is searched at {unknown[0]:g} of the labels, but at {there}.")
+    file, anew = xkd.ROOT / RESULT, not names and not fractions
     names = names or [name for name, row in RATED.items() if cells(params, *row)]
+    shares = {share: own for share, own in shares.items() if not fractions or share in fractions}
+    steps = {f"{share:g}": steps_of(params, share) for share in shares}
+    seeds = {f"{share:g}": list(own) for share, own in shares.items()}
+    old = study_tuning.EMPTY if anew else study_tuning.read(file)
+    begun = {share: study_tuning.tried(old["search"], f"{share:g}", names) for share in shares}
+    for share in (f"{share:g}" for share, others in begun.items() if others):
+        for what, before, now in ("steps", old["steps"], steps), ("label subsets", old["seeds"], seeds):
+            if before[share] != now[share]:
+                said = (
+                    f"at {share} of the labels rates were searched with {what} {before[share]}, now it is {now[share]}"
+                )
+                raise XkdError(f"{file}: {said}; search for all.")
     for name in names:
         make(params, cell_of(params, name, 1, tune.SEEDS[0]), OUT)
 
     def scores(params, jobs):
         return tune.scores(params, jobs, run, begin, lambda name: START.get(name, name))
 
-    file = xkd.ROOT / RESULT
-    old = kept.facts(file, search=dict, steps=dict) if alone and file.exists() else {"search": {}, "steps": {}}
-    others = [tried for name, tried in old["search"].items() if name not in names]
-    begun = {f: [float(rate) for tried in others for rate, row in tried.items() if f"{f:g}" in row] for f in wanted}
-    table, _, steps = tune.search(params, names, scores, {f: {*own} for f, own in begun.items() if own}, wanted)
-    for fraction, count in steps.items():
-        if begun[float(fraction)] and count != old["steps"].get(fraction):
-            said = f"was searched with {old['steps'].get(fraction)} steps at {fraction} of the labels, these rates with {count}"
-            raise XkdError(f"{file}: {said}; search for all.")
-    table = merged(old["search"], table, [f"{fraction:g}" for fraction in wanted])
-    steps = {f"{f:g}": count for f in seeds if (count := (old["steps"] | steps).get(f"{f:g}"))}
-    found = {"search": table, "lr": {name: winners(row, steps) for name, row in table.items()}, "steps": steps}
-    return found | {"seeds": {f"{f:g}": list(own) for f, own in seeds.items() if f"{f:g}" in steps}}
+    rates = {share: set().union(*others.values()) for share, others in begun.items() if others}
+    table, _, _ = tune.search(params, names, scores, rates, shares)
+    old = old if anew else study_tuning.read(file)  # another search may have ended meanwhile
+    return study_tuning.merged(old, table, steps, seeds)
 
 
-def merged(old, new, fractions):
-    """Two tables {name: {rate: {fraction: mIoU}}}: the old one, in which at `fractions` the names of the new one have what this has."""
-    table = {}
-    for name in {**old, **new}:
-        kept_of = {
-            r: {f: v for f, v in row.items() if name not in new or f not in fractions}
-            for r, row in old.get(name, {}).items()
-        }
-        rates = sorted({**kept_of, **new.get(name, {})}, key=float)
-        table[name] = {r: row for r in rates if (row := kept_of.get(r, {}) | new.get(name, {}).get(r, {}))}
-    return table
-
-
-def winners(rows, fractions):
-    """The best rate {rate: {fraction: mIoU}} at each of `fractions` that there is."""
-    scored = ({float(rate): row[f] for rate, row in rows.items() if f in row} for f in fractions)
-    return [max(one, key=one.get) for one in scored if one]
+def steps_of(params, fraction):
+    """How many steps a training on a share of the labels has; the network with images has its own."""
+    cell = cell_of(params, "scratch", fraction, subsets(params)[fraction][0])
+    return finetune.steps(len(frames_of(params, cell, OUT)), settings_of(searched(params, "scratch", 1)))
 
 
 def main(arguments=None):
@@ -146,6 +134,9 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         write_json(xkd.ROOT / RESULT, found := search(profile(), options.name, options.fractions))
+        for share in found["steps"]:
+            if said := study_tuning.uneven(found["search"], share):
+                print(said, file=sys.stderr)
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1
