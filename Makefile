@@ -31,7 +31,7 @@ help:
 	echo '               the same stages on your data, in out/real; values in SET hold no blanks'
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
 	echo 'make bench     every step against a named peer and what the machine can do (QUICK=1: tiny, only to see that it runs)'
-	echo 'make study     every objective and baseline, many hours; goes on where it was'
+	echo 'make study     every objective and baseline, many hours; goes on where it was (FULL=1: the main rows with all steps too)'
 	echo 'make install-test   what the tests need besides'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'
@@ -85,10 +85,17 @@ repro: install
 	echo
 	echo 'xkd: the report is out/report/report.html'
 
+# Every row; then the report, of what is there where one failed.
+define STUDY
+dvc repro --keep-going $$(python -m xkd.study_plan --stages $(if $(FULL),--full)) && failed= || failed=yes
+dvc repro --single-item study/dvc.yaml:report
+test -z "$$failed"
+endef
+
 study: install
-	@python -m xkd.study_plan
+	@python -m xkd.study_plan $(if $(FULL),--full)
 	test -f data/xkd-sim.json || python -m xkd.sim data
-	dvc repro --keep-going study/dvc.yaml || { dvc repro --single-item study/dvc.yaml:report; exit 1; } # of what is there
+	$(STUDY)
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
@@ -118,8 +125,8 @@ real: folders install
 
 real-study: real
 	@cd out/real
-	echo 'xkd: the study on these data: hours; what is finished is kept in out/real/study/metrics and not run again.'
-	dvc repro --keep-going study/dvc.yaml || { dvc repro --single-item study/dvc.yaml:report; exit 1; } # of what is there
+	python -m xkd.study_plan
+	$(STUDY)
 	echo 'xkd: the report is out/real/out/notebooks/06_study.ipynb'
 
 folders:

@@ -1,14 +1,25 @@
 """What is left of the study, and how long it takes: by hand on few cells."""
 
 import pytest
+import yaml
 
-from xkd import estimate, params, study, study_plan
+import xkd
+from xkd import estimate, finetune, params, study, study_plan
 from xkd.files import write_json
+from xkd.prepared import Prepared
+
+LABELLED = study_plan.labelled
 
 
 @pytest.fixture
 def sections():
     return study.check(params.profile())
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    """Whatever this checkout has prepared."""
+    monkeypatch.setattr(study_plan, "labelled", lambda params: study_plan.FRAMES)
 
 
 def test_what_is_there_is_not_left(sections, tmp_path):
@@ -47,14 +58,39 @@ def test_an_init_and_a_network_with_images_are_made_once(sections, tmp_path):
 
 
 def test_it_says_what_is_left(sections, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(study_plan, "missing", lambda params: study.cells(params, "pretraining", "scratch", tmp_path))
+    rows = ("pretraining", "scratch"), ("pretraining-full", "scratch")
+    left = [cell for row in rows for cell in study.cells(sections, *row, tmp_path)]
+    monkeypatch.setattr(study_plan, "missing", lambda params: left)
     monkeypatch.setattr(study_plan, "seconds", lambda params, left: 3 * 3600 * len(left) / 20)
     monkeypatch.setattr(estimate, "calibrate", lambda: 2 * estimate.REFERENCE)
+    assert [len(study.cells(sections, *row)) for row in rows] == [20, 13]
     assert study_plan.main([]) == 0
     said = capsys.readouterr().out
-    assert "626 of 646 cells" in said and "the others take about 6 hours on this machine" in said
+    assert "has 483 of 503 cells in study/metrics, besides the rows with all of the sweep's steps (--full);" in said
+    assert "the others take about 6 hours on this machine" in said
+    assert study_plan.main(["--full"]) == 0
+    said = capsys.readouterr().out
+    assert "has 613 of 646 cells in study/metrics; the others take about 10 hours on this machine" in said
     assert "all of them about 194 hours (97 on the machine that the costs are of)." in said  # 646 cells, 9 minutes each
     monkeypatch.setattr(study_plan, "missing", lambda params: [])
-    assert study_plan.main([]) == 0 and "646 of 646 cells in study/metrics. What" in capsys.readouterr().out
+    assert study_plan.main(["--full"]) == 0 and "646 of 646 cells in study/metrics. What" in capsys.readouterr().out
     monkeypatch.setattr(study_plan, "profile", lambda: sections | {"study": sections["study"] | {"steps": -1}})
     assert study_plan.main([]) == 1 and "study.steps is -1" in capsys.readouterr().err
+
+
+def test_stages_are_those_of_the_rows(capsys):
+    rows = yaml.safe_load((xkd.ROOT / "study" / "dvc.yaml").read_text())["stages"]["cells"]["matrix"]["row"]
+    assert study_plan.main(["--stages", "--full"]) == 0
+    assert capsys.readouterr().out.split() == [f"study/dvc.yaml:cells@row{n}" for n in range(len(rows))]
+    assert study_plan.main(["--stages"]) == 0
+    named = [rows[int(name.removeprefix("study/dvc.yaml:cells@row"))] for name in capsys.readouterr().out.split()]
+    assert named == [row for row in rows if not row["block"].endswith("-full")] and len(named) < len(rows)
+
+
+def test_labelled_frames_are_counted_where_data_are_prepared(stages, monkeypatch):
+    sections = params.profile("smoke")
+    monkeypatch.setattr(xkd, "ROOT", stages)
+    train = Prepared(stages / "prepared", sections["data"]["train"])
+    own = finetune.labelled(train, sections["data"]["tuning"])
+    assert LABELLED(sections, ".") == len(own) != study_plan.FRAMES
+    assert LABELLED(sections) == study_plan.FRAMES

@@ -1,13 +1,16 @@
-"""`python -m xkd.study_plan`: how many cells of the study are not there, and how long they will take on this machine."""
+"""`python -m xkd.study_plan`: how many cells of the study are not there, and how long they will take on this machine; `--stages`: the DVC
+stages that run them. The rows with all of the sweep's steps (`xkd.study.FULL`), half of the work, count with `--full` alone."""
 
 import argparse
 import sys
 
+import xkd
 from xkd import estimate, finetune
 from xkd.errors import XkdError
 from xkd.objectives import OBJECTIVES
 from xkd.params import profile
-from xkd.study import METRICS, ROWS, cells, check
+from xkd.prepared import Prepared
+from xkd.study import FULL, METRICS, ROWS, cells, check
 from xkd.study_cell import LONGER
 from xkd.study_start import kind_of, settings_of, start_of
 from xkd.study_variants import variant_of
@@ -19,25 +22,42 @@ trainings at a time, with evaluation and what is predicted for unlabelled frames
 PROBE = 20.0
 """Seconds of a cell that trains nothing."""
 FRAMES = 400
-"""Labelled frames of the default data."""
+"""Labelled frames of the default data, as long as no data are prepared."""
 LEARNT_WITH = ("distill", "study")
 """The sections that an init hangs on, of those that a variant changes."""
 
 
+def planned(params, folder=METRICS):
+    """All cells, row by row."""
+    return [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
+
+
 def missing(params, folder=METRICS):
     """The cells whose files are not there."""
-    return [
-        c for block, rows in ROWS.items() for r in rows for c in cells(params, block, r, folder) if not c.file.is_file()
-    ]
+    return [cell for cell in planned(params, folder) if not cell.file.is_file()]
+
+
+def stages(full):
+    """The stages of study/dvc.yaml that run rows, without or with those of `FULL`."""
+    names = [block for block, rows in ROWS.items() for _ in rows]
+    return [f"study/dvc.yaml:cells@row{n}" for n, block in enumerate(names) if full or block not in FULL]
+
+
+def labelled(params, out="out"):
+    """How many frames labels are drawn from."""
+    folder, data = xkd.ROOT / out / "prepared", params["data"]
+    if not (folder / data["train"]).is_dir():
+        return FRAMES
+    return len(finetune.labelled(Prepared(folder, data["train"]), data["tuning"]))
 
 
 def seconds(params, left):
     """Seconds that cells take on the reference machine, with the inits and the networks with images that they need, each once."""
     crops = params["finetune"]["batch"] * params["finetune"]["crop"]
     step = estimate.STEP + estimate.POINT_STEP * crops
-    total, made = 0.0, set()
+    total, made, every = 0.0, set(), labelled(params)
     for cell in left:
-        kind, start, frames = kind_of(cell), start_of(cell), max(1, round(FRAMES * cell.fraction))
+        kind, start, frames = kind_of(cell), start_of(cell), max(1, round(every * cell.fraction))
         if kind in ("probe", "frozen"):
             total += PROBE
         elif kind != "fused":
@@ -63,12 +83,18 @@ def _own(cell, *sections):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.study_plan", description="What of the study is left to run.")
-    parser.parse_args(arguments)
+    parser.add_argument("--full", action="store_true", help="with the rows that have all of the sweep's steps")
+    parser.add_argument("--stages", action="store_true", help="print the DVC stages of the rows, and nothing else")
+    options = parser.parse_args(arguments)
+    if options.stages:
+        print(*stages(options.full))
+        return 0
     try:
         params = check(profile())
-        left = missing(params)
-        every = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row)]
-        said = f"xkd: the study has {len(every) - len(left)} of {len(every)} cells in {METRICS}"
+        every = [cell for cell in planned(params) if options.full or not cell.full]
+        left = [cell for cell in missing(params) if options.full or not cell.full]
+        more = "" if options.full else ", besides the rows with all of the sweep's steps (--full)"
+        said = f"xkd: the study has {len(every) - len(left)} of {len(every)} cells in {METRICS}{more}"
         if left:
             slower = estimate.calibrate() / estimate.REFERENCE
             own, whole = (estimate.words(seconds(params, part) * slower) for part in (left, every))
