@@ -7,7 +7,7 @@ import pytest
 import test_pipeline
 import yaml
 
-from xkd import ROOT, XkdError, params, statistics, study, study_origin, study_report
+from xkd import ROOT, XkdError, params, statistics, study, study_origin, study_report, study_versus
 from xkd.files import read_json, write_json
 from xkd.study_count import packed
 
@@ -200,13 +200,13 @@ def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder)
         write(folder, "pretraining", "cosine", 0.05, seed, 58)
         write(folder, "pretraining", "scratch", 0.25, seed, 48 + 4 * seed)
     found = study_report.collect(sections, folder=folder)
-    lines = study_report.versus(found, "pretraining", draws=50).set_index(["over", "fraction"])
+    lines = study_versus.versus(found, "pretraining", draws=50).set_index(["over", "fraction"])
     # 1 and 3, 2 and 5: variances 2 and 4.5, pooled 3.25 with two degrees of freedom.
     assert lines.difference["cosine", 0.01] == pytest.approx(2) and lines.difference["cosine", 0.05] == 3.5
     half = lines.high - lines.difference
     assert half["cosine", 0.01] == pytest.approx(4.303 * (3.25 / 2) ** 0.5, abs=0.01) == half["cosine", 0.05]
     assert lines.pairs.eq(2).all() and "xmodel" not in lines.index.get_level_values("over")
-    fewer = study_report.fewer(found, draws=50)
+    fewer = study_versus.fewer(found, draws=50)
     assert set(fewer.over) == {"scratch"}  # scratch-long is not there
     fewer = fewer.set_index(["block", "row"])
     # At 5 % of the labels 60 and 63, where scratch has 48 and 52 at 25 %: 12 and 11.
@@ -215,7 +215,26 @@ def test_xmodel_against_every_row_and_fewer_labels_against_all(sections, folder)
     assert (own.fraction, own.scratch) == (0.05, 0.25)
     assert set(fewer.index) == {("pretraining", "cosine"), ("pretraining", "xmodel"), ("unlabelled", "xmodel")}
     sections["study"]["fractions"] = [0.01, 0.05, 0.25, 1]
-    assert study_report.fewer(study_report.collect(sections, folder=folder), draws=50).empty
+    assert study_versus.fewer(study_report.collect(sections, folder=folder), draws=50).empty
+
+
+def test_the_best_of_the_others_is_of_either_block(sections, folder):
+    sections["study"]["fractions"] = [0.01, 0.05, 0.25]
+    for seed in (0, 1):
+        for fraction, hits in ((0.01, 60), (0.05, 70)):
+            write(folder, "unlabelled", "xmodel", fraction, seed, hits + 2 * seed)
+        write(folder, "unlabelled", "cosine", 0.01, seed, 51 + 3 * seed)  # mean 52.5; without these frames 51
+        write(folder, "unlabelled", "ppkt", 0.05, seed, 60)
+        write(folder, "pretraining", "ppkt", 0.05, seed, 64 + seed)
+        write(folder, "pretraining", "lidar-ssl", 0.05, seed, 80)  # sees no image, so is none of them
+    lines = study_versus.of_others(study_report.collect(sections, folder=folder), draws=50).set_index("fraction")
+    assert lines.block.to_dict() == {0.01: "unlabelled", 0.05: "pretraining"}
+    assert lines.over.tolist() == ["cosine", "ppkt"]
+    assert lines.difference.tolist() == pytest.approx([8.5, 6.5])  # 9 and 8, 6 and 7: the same variance, 0.5
+    assert (lines.high - lines.difference).tolist() == pytest.approx([4.303 * (0.5 / 2) ** 0.5] * 2, abs=0.01)
+    for file in (folder / "unlabelled").glob("xmodel-*"):
+        file.unlink()
+    assert study_versus.of_others(study_report.collect(sections, folder=folder), draws=50).empty
 
 
 def test_a_row_whose_last_seeds_are_not_run_yet_stays_the_baseline(sections, folder):
@@ -239,7 +258,7 @@ def test_rows_with_all_steps_are_compared_with_those_that_have_as_many(sections,
     found = study_report.collect(sections, folder=folder)
     table = study_report.table(found, "unlabelled-full", draws=50)
     assert table.baseline.eq("pretraining-full scratch").all() and table.difference.tolist() == [3, 3]
-    line = study_report.fewer(found, draws=50).set_index(["block", "row"]).loc[("unlabelled-full", "xmodel")]
+    line = study_versus.fewer(found, draws=50).set_index(["block", "row"]).loc[("unlabelled-full", "xmodel")]
     assert (line.fraction, line.scratch) == (0.01, 0.05) and line.difference == pytest.approx(3)
 
 
@@ -267,7 +286,7 @@ def test_a_gain_at_equal_steps_is_over_scratch_and_of_twice_the_steps_over_scrat
             write(folder, "pretraining-full", row, 0.01, seed, hits + seed)
         for row, hits in (("lidar-ssl-long", 63), ("xmodel", 65), ("xmodel-long", 66)):
             write(folder, "unlabelled-full", row, 0.01, seed, hits + seed)
-    lines = study_report.equal(study_report.collect(sections, folder=folder), draws=50)
+    lines = study_versus.equal(study_report.collect(sections, folder=folder), draws=50)
     found = {(line.block, line.row): (line.over, line.difference) for line in lines.itertuples()}
     assert {key: value for key, value in found.items() if key[0] == "unlabelled-full"} == {
         ("unlabelled-full", "lidar-ssl-long"): ("scratch-long", 2),

@@ -19,7 +19,7 @@ BLOCKS = dict.fromkeys(ROWS, []) | {
     ],
     "unlabelled": [line("xmodel", 0.01, 38.0, 8.0, -1.0, 17.0, "unlabelled lidar-ssl")],
 }
-FOUND = {"size": "Of five streets.", "blocks": BLOCKS, "versus": []}
+FOUND = {"size": "Of five streets.", "blocks": BLOCKS, "versus": [], "others": []}
 FOUND["there"] = {block: [[row, 0, 4] for row in rows] for block, rows in ROWS.items()}
 FEWER = {"row": "xmodel", "block": "pretraining", "fraction": 0.25, "scratch": 1, "over": "scratch", "pairs": 5}
 FOUND["fewer"] = [FEWER | {"difference": 0.0, "low": -1, "high": 1}]
@@ -92,6 +92,15 @@ def test_other_objectives_and_the_network_with_images_are_targets_too():
     assert "over ppkt + self-training | 0 | -1.00" in study_words.targets(FOUND | {"versus": [taught]})
     baseline = over | {"over": "scratch-long", "low": -2.0, "high": -1.0}  # no objective
     assert "no worse" not in study_words.targets(FOUND | {"versus": [baseline]})
+
+
+def test_the_best_of_the_others_is_told_and_is_no_target():
+    line = {"fraction": 0.25, "difference": -1.0, "low": -2.0, "high": -0.5, "pairs": 5}
+    two = [line | {"block": "pretraining", "over": "ppkt"}, line | {"block": "unlabelled", "over": "cosine"}]
+    said = study_words.targets(FOUND | {"others": two}).splitlines()
+    title = "With unlabelled frames during fine-tuning"
+    assert f"| {title} | `xmodel` at 25 % over ppkt |  | -1.00 [-2.00, -0.50] (n 5) |  |" in said
+    assert f"| {title} | `xmodel` at 25 % over cosine + self-training |  | -1.00 [-2.00, -0.50] (n 5) |  |" in said
 
 
 def test_one_seed_has_no_interval_and_no_verdict_but_missed():

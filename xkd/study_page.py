@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 
 import xkd
-from xkd import kept, study_figure, study_report
+from xkd import kept, study_figure, study_report, study_versus
 from xkd import study_words as words
 from xkd.errors import XkdError
 from xkd.files import atomic, read_text, write_json
@@ -23,7 +23,7 @@ def summary(params, found):
     report = params["report"]
     given = {"draws": report["draws"], "seed": report["seed"]}
     tables = {block: study_report.table(found, block, **given) for block in ROWS}
-    others = [study_report.versus(found, block, **given).assign(block=block) for block in MEASURED]
+    others = [study_versus.versus(found, block, **given).assign(block=block) for block in MEASURED]
     return {
         "size": study_report.size(found),
         "cells": len(found.table),
@@ -31,8 +31,9 @@ def summary(params, found):
         "there": {block: [own(params, found, block, row) for row in rows] for block, rows in ROWS.items()},
         "blocks": {block: lines(table) for block, table in tables.items()},
         "versus": [line for table in others for line in lines(table)],  # one table of all would make floats of pairs
-        "fewer": lines(study_report.fewer(found, **given)),
-        "equal": lines(study_report.equal(found, **given)),
+        "others": lines(study_versus.of_others(found, **given)),
+        "fewer": lines(study_versus.fewer(found, **given)),
+        "equal": lines(study_versus.equal(found, **given)),
     }
 
 
@@ -77,11 +78,8 @@ def main(arguments=None):
         for name, picture in pictures(study, found).items():
             with atomic(folder / f"{name}.png") as path:
                 path.write_bytes(picture)
-        write(
-            kept.facts(
-                folder / "study.json", blocks=dict, there=dict, fewer=[dict], equal=[dict], versus=[dict], size=str
-            )
-        )
+        tables = dict.fromkeys(("versus", "others", "fewer", "equal"), [dict])
+        write(kept.facts(folder / "study.json", blocks=dict, there=dict, size=str, **tables))
     except XkdError as error:
         print(f"xkd: {error}", file=sys.stderr)
         return 1

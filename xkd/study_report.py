@@ -10,7 +10,7 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.files import read_json
-from xkd.study import AS_LONG, LIDAR_ONLY, MEASURED, METRICS, PRETRAINED, ROWS, SIDE, cells, precision
+from xkd.study import AS_LONG, LIDAR_ONLY, METRICS, ROWS, SIDE, cells, precision
 from xkd.study_count import unpacked
 from xkd.study_start import place_of
 
@@ -129,11 +129,15 @@ def iou(counts):
 
 
 def strongest(study, block, fraction, long=False):
-    """The row (block, row) of the highest mean, over the seeds that they share, among those of `LIDAR_ONLY` that have more than half as
-    many of the block's seeds as the one that has the most; None where none is there. long: those of `AS_LONG` count too."""
-    shown = study.shown(fraction, block)
+    """The `best` of a block's `LIDAR_ONLY`, (block, row); None where none is there. long: those of `AS_LONG` count too."""
     rivals = [row for row in LIDAR_ONLY[block] if long or row not in AS_LONG]
-    seeds = {row: shown & set(study.seeds(fraction, row)) for row in rivals}
+    return best(study, rivals, fraction, study.shown(fraction, block))
+
+
+def best(study, rows, fraction, shown):
+    """The row (block, row) of the highest mean, over the seeds that they share, among those of `rows` that have more than half as many of
+    the seeds `shown` as the one that has the most; None where none is there."""
+    seeds = {row: shown & set(study.seeds(fraction, row)) for row in rows}
     most = max(map(len, seeds.values()))
     there = [row for row, own in seeds.items() if 2 * len(own) > most]
     shared = set.intersection(*(seeds[row] for row in there)) if there else set()
@@ -191,53 +195,6 @@ def table(study, block, draws=1000, seed=0):
                 line["baseline"] = " ".join(pairs[*row, fraction][1][:2]) if other else ""
                 nothing = dict.fromkeys(("difference", "low", "high", "spread")) | {"pairs": 0}
                 lines.append(line | (other or nothing))
-    return pd.DataFrame(lines)
-
-
-def versus(study, block, row="xmodel", draws=1000, seed=0):
-    """One line a (row, fraction) of a block: the paired difference of `row` to it, its deviation pooled over the fractions. Not carefully
-    (`differences`): here the narrower interval is the stricter one."""
-    fractions, lines = sorted(study.table.fraction.unique()), []
-    for other in ROWS[block]:
-        if other != row:
-            pairs = {fraction: ((block, row, fraction), (block, other, fraction)) for fraction in fractions}
-            found = differences(study, pairs, draws, seed, careful=False)
-            lines += [{"row": row, "over": other, "fraction": fraction} | line for fraction, line in found.items()]
-    return pd.DataFrame(lines)
-
-
-def fewer(study, draws=1000, seed=0):
-    """One line a pretrained row of both blocks, and of those with the `full` steps: its paired difference at the second highest share of
-    the labels that the study has to scratch, and to scratch-long, at the highest; none where there is one share alone, or where these
-    cells are not there."""
-    fractions, lines = sorted(study.fractions), []
-    blocks = [
-        (f"{block}{full}", f"pretraining{full}") for full in ("", "-full") for block in ("pretraining", "unlabelled")
-    ]
-    for block, base in blocks if len(fractions) > 1 else ():
-        for row in PRETRAINED:
-            about = {"block": block, "row": row, "fraction": fractions[-2], "scratch": fractions[-1]}
-            for over in ("scratch", "scratch-long"):
-                pair = ((block, row, fractions[-2]), (base, over, fractions[-1]))
-                found = differences(study, {over: pair}, draws, seed)
-                lines += [about | {"over": over} | line for line in found.values()]
-    return pd.DataFrame(lines)
-
-
-def equal(study, draws=1000, seed=0):
-    """One line a (block, row, fraction) of the blocks of `MEASURED`: the paired difference to scratch after
-    as many steps of fine-tuning, of rows with twice the steps to scratch-long; the deviation pooled over a row's fractions."""
-    lines = []
-    for block in MEASURED:
-        base = block.replace("unlabelled", "pretraining")
-        for row in ROWS[block]:
-            other = "scratch-long" if row.endswith("-long") else "scratch"
-            if not row.startswith("scratch"):
-                fractions = sorted(study.table.fraction.unique())
-                pairs = {fraction: ((block, row, fraction), (base, other, fraction)) for fraction in fractions}
-                found = differences(study, pairs, draws, seed)
-                about = {"block": block, "row": row, "over": other}
-                lines += [about | {"fraction": fraction} | line for fraction, line in found.items()]
     return pd.DataFrame(lines)
 
 
