@@ -128,6 +128,27 @@ def test_real_needs_folders(bare, tmp_path, target):
     assert done.returncode != 0 and f'FEATURES="{programs}" holds no .npy file' in done.stderr
 
 
+@pytest.mark.parametrize(("words", "full"), [((), ""), (("FULL=1",), "--full")])
+@pytest.mark.parametrize("failed", [False, True])
+def test_study_runs_every_row_and_reports_also_where_one_failed(bare, words, full, failed):
+    """Its recipe, with a Python that names two stages and a DVC that says what it was asked for."""
+    checkout, programs = bare
+    asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / ".xkd").write_text(asked)
+    program(programs / "python", 'case "$*" in *--stages*) echo one two;; *) echo "python $*";; esac')
+    program(programs / "dvc", f'echo "dvc $*"; case "$*" in *one*) exit {int(failed)};; esac')
+    done = make(checkout, programs, "study", *words)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("make")]
+    assert lines[0] == f"python -m xkd.study_plan {full}".strip()
+    assert lines[1:4] == [
+        "python -m xkd.sim data",
+        "dvc repro --keep-going one two",
+        "dvc repro --single-item study/dvc.yaml:report",
+    ]
+    assert (done.returncode != 0) == failed == ("06_study.ipynb" not in done.stdout)
+
+
 def test_requirements_are_exact_and_are_what_is_imported():
     pins = [line for line in (xkd.ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(pin.count("==") == 1 for pin in pins)
