@@ -29,6 +29,8 @@ NOTES = {
     "with all steps, two tables below, less.",
     "pretraining-full": "The rows that the headline hangs on, once more, where labels are many.",
     "unlabelled-full": f"{HALF}; rows that end in `-long` have twice the steps, as `scratch-long` has.",
+    "further": "Each begins with the network that `scratch` left and is trained once more, for as many steps: on the labels, by its own "
+    "average's labels, or as `xmodel` is; `labels-long` for 3.5 times as many, about the time that `xmodel` takes with all it needs.",
     "images": "These need cameras where they are used. `fused` is the network whose labels `xmodel` learns from.",
 }
 """What has to be known before a block's numbers are read."""
