@@ -31,9 +31,8 @@ def of_others(study, draws=1000, seed=0):
         if rival:
             pairs[fraction] = ((*ours, fraction), (*rival, fraction))
     found = differences(study, pairs, draws, seed)
-    rows = [dict(zip(("block", "over"), pairs[fraction][1], strict=False)) for fraction in found]
-    lines = [{"fraction": f} | row | line for row, (f, line) in zip(rows, found.items(), strict=True)]
-    return pd.DataFrame(lines)
+    rivals = {fraction: other[:2] for fraction, (_, other) in pairs.items()}
+    return pd.DataFrame([{"fraction": f, "block": rivals[f][0], "over": rivals[f][1]} | found[f] for f in found])
 
 
 def fewer(study, draws=1000, seed=0):
