@@ -112,6 +112,19 @@ def test_a_teacher_that_came_out_otherwise_makes_other_inits_and_the_same_cells(
         assert (study_cell.made_of(settings, cell, out) == made) == (views == 0)
 
 
+def test_no_views_has_the_init_of_xmodel_and_a_network_of_its_own_that_sees_no_image(smoke, out, tmp_path):
+    whole, blind, own = (
+        study.Cell(block, row, 1, 0, tmp_path)
+        for block, row in (("unlabelled", "xmodel"), ("ablation", "no-views"), ("ablation", "own-images"))
+    )
+    assert study_start.init_path(smoke, blind, out) == study_start.init_path(smoke, whole, out)
+    assert study_start.init_path(smoke, own, out) != study_start.init_path(smoke, whole, out)
+    assert study_cell.made_of(smoke, blind, out) != study_cell.made_of(smoke, whole, out)
+    study_inputs.make(smoke, blind, out)
+    views = study_start.place_of(smoke, out, blind).gathered("train")
+    assert all(len(views.views(i)[0]) == 0 for i in range(6))
+
+
 def test_what_a_cell_with_other_features_hangs_on(smoke, out, monkeypatch, tmp_path):
     rows = [
         ("teachers", "cosine-shuffled"),

@@ -53,8 +53,9 @@ def test_an_init_and_a_network_with_images_are_made_once(sections, tmp_path):
     assert cost(("ablation", "no-pixel"), ("unlabelled", "xmodel")) == pytest.approx(2 * cost(("unlabelled", "xmodel")))
     shared = ("ablation", "hard-labels"), ("ablation", "self-labels"), ("unlabelled", "xmodel")
     assert cost(*shared) == pytest.approx(2 * 1950 * taught + 1950 * self_training + 1700 * fused + 4000 * init)
-    otherwise = ("ablation", "no-late-fusion"), ("unlabelled", "xmodel")
-    assert cost(*otherwise) == pytest.approx(2 * (1950 * taught + 1700 * fused) + 4000 * init)
+    for row in ("no-late-fusion", "no-views"):
+        both = cost(("ablation", row), ("unlabelled", "xmodel"))
+        assert both == pytest.approx(2 * (1950 * taught + 1700 * fused) + 4000 * init), row
 
 
 def test_it_says_what_is_left(sections, tmp_path, monkeypatch, capsys):

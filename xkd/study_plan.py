@@ -12,7 +12,7 @@ from xkd.params import profile
 from xkd.prepared import Prepared
 from xkd.study import FULL, METRICS, ROWS, cells, check
 from xkd.study_cell import LONGER
-from xkd.study_start import kind_of, settings_of, start_of
+from xkd.study_start import init_of, kind_of, settings_of, start_of
 from xkd.study_variants import variant_of
 
 STEP = {"labels": 1.1, "self": 1.9, "taught": 1.6, "fused": 2.0, "pretraining": 3.3, "objective": 1.4}
@@ -62,11 +62,8 @@ def seconds(params, left):
             total += PROBE
         elif kind != "fused":
             total += step * STEP[kind] * finetune.steps(frames, settings_of(params, cell)) * LONGER.get(cell.row, 1)
-        own = _own(cell, *LEARNT_WITH)
-        if (
-            kind in ("fused", "taught")
-            and (fused := (own or _own(cell, "fused"), start, frames, cell.seed)) not in made
-        ):
+        own, network = _own(init_of(cell), *LEARNT_WITH), _own(cell, *LEARNT_WITH, "fused")
+        if kind in ("fused", "taught") and (fused := (network, start, frames, cell.seed)) not in made:
             made.add(fused)
             total += step * STEP["fused"] * finetune.steps(frames, params["fused"])
         if kind != "probe" and start not in ("scratch", "trained") and (init := (own, start, cell.seed)) not in made:

@@ -110,9 +110,17 @@ def scratch_of(cell):
     return replace(cell, block="pretraining", row="scratch")
 
 
+def init_of(cell):
+    """The cell whose init a cell starts from: itself, but for a row that takes the images from the network with images alone, and whose
+    pretraining is that of `xmodel`."""
+    variant = variant_of(cell)
+    return replace(cell, block="unlabelled", row="xmodel") if variant and variant.views == "none" else cell
+
+
 def init_path(params, cell, out):
     """The folder of the init that a cell starts from: `init_name`, and the very features it learns from, which another machine that trains
     the same teacher has others of."""
+    cell = init_of(cell)
     name, facts = init_name(params, cell, out), []
     if start_of(cell) in TAUGHT:
         facts = [features(params, out, start_of(cell) == "xmodel"), inputs(params, cell, out).name]
@@ -122,6 +130,7 @@ def init_path(params, cell, out):
 def init_name(params, cell, out, half=None):
     """The name of the init that a cell starts from: after all that it is made from, the same on every machine whose convolutions have the
     same precision. half: whether that is bfloat16; None: as on this one."""
+    cell = init_of(cell)
     name, data, settings, place = start_of(cell), params["data"], params["distill"], place_of(params, out)
     half = native.has_half() if half is None else half
     if name == "trained":
@@ -152,6 +161,7 @@ def initial(params, cell, out):
     """Makes a cell's init if it is not there, and returns its folder."""
     if kind_of(cell) == "probe":
         return None
+    cell = init_of(cell)
     path, name, seed = init_path(params, cell, out), start_of(cell), cell.init_seed
     if path.exists():
         return path

@@ -31,6 +31,8 @@ NOTES = {
     "unlabelled-full": f"{HALF}; rows that end in `-long` have twice the steps, as `scratch-long` has.",
     "further": "Each begins with the network that `scratch` left and is trained once more, for as many steps: on the labels, by its own "
     "average's labels, or as `xmodel` is; `labels-long` for 3.5 times as many, about the time that `xmodel` takes with all it needs.",
+    "ablation": "The difference is to the whole method; of `one-camera` to `own-images`, of which it has the first camera alone, and of "
+    "`few-superpixels` to `superpixels`, of which it has a quarter.",
     "images": "These need cameras where they are used. `fused` is the network whose labels `xmodel` learns from.",
 }
 """What has to be known before a block's numbers are read."""
