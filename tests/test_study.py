@@ -195,7 +195,7 @@ def test_a_row_that_is_stopped_begins_no_further_cell(params, monkeypatch, tmp_p
 
 
 def test_a_killed_process_is_said(params, monkeypatch, tmp_path):
-    def ended(pool, params, left, out):
+    def ended(*_):
         raise BrokenProcessPool("gone")
         yield
 

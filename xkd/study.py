@@ -5,6 +5,7 @@ import os
 import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 import xkd
 from xkd import native
+from xkd.companion import beside, idle
 from xkd.errors import XkdError
 from xkd.files import read_json
 from xkd.machine import cores, end_with
@@ -193,6 +195,7 @@ def _member(parent, quiet):
 
 def run(params, block, row, out="out", folder=METRICS):
     """Trains the cells of one row that are not there yet, as many at a time as there are cores; -> all its metrics, in `cells`' order.
+    A core that this leaves idle at its end makes the inits of later rows meanwhile (`xkd.study_ahead`).
 
     Errors: the first of those that cells ended with, after all others have been trained."""
     from xkd.study_inputs import make
@@ -202,11 +205,13 @@ def run(params, block, row, out="out", folder=METRICS):
     if left:
         workers = 1 if torch.cuda.is_available() else max(1, cores() // params["finetune"]["processes"])
         spawn = multiprocessing.get_context("spawn")
+        later = ("xkd.study_ahead:inits", params, block, row, out, folder) if idle(params["finetune"]) else None
         params = varied(params, left[0])
         make(params, left[0], out)
         try:
             with ProcessPoolExecutor(workers, spawn, _member, (os.getpid(), in_notebook())) as pool:
-                ended = progress(_ended(pool, params, left, out), f"study-{block}-{row}", len(left))
+                ended = _ended(pool, params, left, out, lambda busy: beside(later if busy < workers else None))
+                ended = progress(ended, f"study-{block}-{row}", len(left))
                 errors = [error for error in ended if error]
         except BrokenProcessPool:
             raise XkdError(
@@ -218,9 +223,9 @@ def run(params, block, row, out="out", folder=METRICS):
     return [read_json(cell.file) for cell in wanted]
 
 
-def _ended(pool, params, left, out):
+def _ended(pool, params, left, out, meanwhile=nullcontext):
     """Yields for each cell its error, or None, when it has ended; those of a seed begin when its init is there. None of them begins any
-    more once nobody asks (Ctrl-C)."""
+    more once nobody asks (Ctrl-C). meanwhile(n): a context for the time in which n are trained or wait for it."""
     from xkd.study_cell import initial, train
 
     seeds = {}
@@ -229,7 +234,9 @@ def _ended(pool, params, left, out):
     waiting = {pool.submit(initial, params, own[0], out): own for own in seeds.values()}
     try:
         while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            with meanwhile(len(waiting)):
+                ended = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in ended:
                 following, error = waiting.pop(future), future.exception()
                 if isinstance(error, BrokenProcessPool):
                     raise error
