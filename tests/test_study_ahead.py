@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 import xkd
-from xkd import study, study_ahead, study_cell
+from xkd import companion, study, study_ahead, study_cell
+from xkd import student as students
 from xkd.study_start import init_path
 
 
@@ -66,6 +67,17 @@ def test_it_makes_one_after_the_other(few, out, tmp_path, monkeypatch):
     monkeypatch.setattr(study_ahead, "initial", lambda params, cell, out: made.append((cell.row, cell.seed, out)))
     study_ahead.inits(few, "pretraining", "cosine", out, tmp_path)
     assert made[:2] == [("ppkt", 0, out), ("ppkt", 1, out)]
+
+
+def test_in_a_process_of_its_own(few, out, tmp_path, monkeypatch):
+    """As a stage of DVC's starts it: an init is there after a while, whole."""
+    monkeypatch.setenv("DVC_STAGE", "cells@row1")
+    path = init_path(few, study.Cell("pretraining", "ppkt", 1, 0, tmp_path), out)
+    with companion.beside(("xkd.study_ahead:inits", few, "pretraining", "cosine", out, tmp_path)):
+        until = time.monotonic() + 120
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+    assert students.load(path).head.in_features == 16
 
 
 def test_it_runs_while_a_core_is_idle_alone(smoke, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """What a row of the study leaves a core for, once it has nothing more to train at the same time: the inits of the rows that follow, of
 which each finds what is done, and goes on with what is begun (`xkd.companion`)."""
 
+import os
+
 import xkd
 from xkd.study import FULL, ROWS, cells, done
 from xkd.study_inputs import inputs
@@ -27,5 +29,6 @@ def later(params, block, row, out, folder):
 
 def inits(*arguments):
     """Makes one of `later` after the other, until it is stopped."""
+    os.environ.pop("DVC_STAGE", None)  # it is itself what runs beside a stage
     for sections, cell in later(*arguments):
         initial(sections, cell, arguments[-2])
