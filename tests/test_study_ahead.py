@@ -9,6 +9,7 @@ import pytest
 import xkd
 from xkd import companion, study, study_ahead, study_cell
 from xkd import student as students
+from xkd.study_inputs import inputs
 from xkd.study_start import init_path
 
 
@@ -32,8 +33,6 @@ def few(smoke, monkeypatch):
 
 
 def test_each_init_that_a_later_row_needs_once(few, out, tmp_path, monkeypatch):
-    from xkd.study_inputs import inputs
-
     (shuffled,) = study.cells(few, "teachers", "cosine-shuffled", tmp_path)
     folder = xkd.ROOT / out / "study" / inputs(few, shuffled, out).name
     folder.mkdir(parents=True)
@@ -46,8 +45,15 @@ def test_each_init_that_a_later_row_needs_once(few, out, tmp_path, monkeypatch):
     folder.rmdir()
     assert named(study_ahead.later(few, "pretraining", "cosine", out, tmp_path)) == objectives[2:] + controls[1:]
     monkeypatch.setattr(study_ahead, "done", lambda params, cell, out: cell.row == "ppkt" and cell.seed == 1)
-    init_path(few, study.Cell("ablation", "no-views", 1, 0, tmp_path), out).mkdir(parents=True)
+    there = init_path(few, study.Cell("ablation", "no-views", 1, 0, tmp_path), out)
+    there.mkdir(parents=True)
     assert named(study_ahead.later(few, "pretraining", "cosine", out, tmp_path)) == [objectives[2], controls[2]]
+    there.rmdir()
+
+
+def test_a_row_that_starts_from_no_init_has_later_ones_too(few, out, tmp_path):
+    rows = named(study_ahead.later(few, "images", "teacher-probe", out, tmp_path))
+    assert rows == [("ablation", "start-cosine", 0), ("ablation", "no-views", 0), ("ablation", "no-held-views", 0)]
 
 
 def test_rows_with_all_steps_are_left_alone_until_one_of_them_is_run(few, out, tmp_path):
@@ -119,9 +125,8 @@ def test_in_a_stage_alone(smoke, out, tmp_path, monkeypatch, stage, expected):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     if stage:
         monkeypatch.setenv("DVC_STAGE", stage)
-    for module in (study, study.idle.__globals__):
-        patch = monkeypatch.setitem if isinstance(module, dict) else monkeypatch.setattr
-        patch(module, "cores", lambda: 2)
+    for module in (study, companion):
+        monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr(study.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(study, "beside", beside)
     monkeypatch.setattr(study, "ProcessPoolExecutor", Pool)
