@@ -18,7 +18,7 @@ STAMP = $(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1) $(C
 STAMP_TEST = $(shell cksum < requirements-test.txt | cut -d' ' -f1)
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
-# Memory in large pages, and none given back between steps (glibc; others do not read it): training is 6 % faster, to the same bits.
+# Memory in large pages, and none given back between steps (glibc; others do not read it): training is some per cent faster, to the same bits.
 repro demo real real-study study: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=67108864
 
 define STOP
