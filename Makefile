@@ -33,7 +33,7 @@ help:
 	echo '               the same stages on your data, in out/real; values in SET hold no blanks'
 	echo 'make real-study DATA=... FEATURES=...   the same, and then every objective and baseline on these data'
 	echo 'make bench     every step against a named peer and what the machine can do (QUICK=1: tiny, only to see that it runs)'
-	echo 'make study     every objective and baseline, many hours; goes on where it was (FULL=1: the main rows with all steps too)'
+	echo 'make study     every objective and baseline, many hours; goes on where it was (FULL=1: the main rows with all steps, and more of the ablation)'
 	echo 'make install-test   what the tests need besides'
 	echo 'make test      install, linter, tests, every notebook'
 	echo 'make lint      linter only'

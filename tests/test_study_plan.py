@@ -67,7 +67,7 @@ def test_it_says_what_is_left(sections, tmp_path, monkeypatch, capsys):
     assert [len(study.cells(sections, *row)) for row in rows] == [20, 13]
     assert study_plan.main([]) == 0
     said = capsys.readouterr().out
-    assert "has 483 of 503 cells in study/metrics, besides the rows with all of the sweep's steps (--full);" in said
+    assert "has 477 of 497 cells in study/metrics, besides those of FULL=1 (--full);" in said
     assert "the others take about 6 hours on this machine" in said
     assert study_plan.main(["--full"]) == 0
     said = capsys.readouterr().out
@@ -85,7 +85,11 @@ def test_stages_are_those_of_the_rows(capsys):
     assert capsys.readouterr().out.split() == [f"study/dvc.yaml:cells@row{n}" for n in range(len(rows))]
     assert study_plan.main(["--stages"]) == 0
     named = [rows[int(name.removeprefix("study/dvc.yaml:cells@row"))] for name in capsys.readouterr().out.split()]
-    assert named == [row for row in rows if not row["block"].endswith("-full")] and len(named) < len(rows)
+    left = [row for row in rows if row not in named]
+    assert named == [row for row in rows if row in named]
+    assert [row["name"] for row in left if row["block"] == "ablation"] == ["start-cosine", "no-pixel"]
+    full = [row for row in rows if row["block"].endswith("-full")]
+    assert [row for row in left if row["block"] != "ablation"] == full != []
 
 
 def test_labelled_frames_are_counted_where_data_are_prepared(stages, monkeypatch):

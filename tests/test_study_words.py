@@ -76,7 +76,7 @@ def test_other_objectives_and_the_network_with_images_are_targets_too():
     better, worse = over | {"low": -2.0, "high": 0.5}, over | {"low": -1.5, "high": -0.5}
     images = {"images": [line("fused", 0.01, 40.0, 1.9, 1.0, 2.8), line("fused", 0.25, 40.0, 2.0, 1.0, 3.0)]}
     said = study_words.targets(FOUND | {"versus": [better], "blocks": BLOCKS | images})
-    least = "`xmodel` over each of 1 objectives | 0 | least -1.00 [-2.00, +0.50] over ppkt at 25 %"
+    least = "`xmodel` over each of 1 objectives | 0 | least -1.00 [-2.00, +0.50] over ppkt at 25 % (n 5)"
     assert f"{least} | not all are run |" in said
     both = [better, better | {"fraction": 0.01, "difference": 1.0, "low": 0.5, "high": 1.5}]
     alone = {"there": FOUND["there"] | {"pretraining": [["scratch", 4, 4], ["ppkt", 4, 4], ["cosine", 0, 0]]}}

@@ -48,6 +48,9 @@ ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabel
 study.full says, at the rate that it says (-long: twice as many)."""
 FULL = ("pretraining-full", "unlabelled-full")
 """Blocks that are run as study.full says: the seeds of its `more` at its last fraction alone."""
+EXTRA = {(block, row) for block in FULL for row in ROWS[block]}
+EXTRA |= {("ablation", row) for row in ("start-cosine", "no-pixel")}
+"""Rows (block, row) that `make study` runs with FULL=1 alone: half of the work."""
 MEASURED = ("pretraining", "unlabelled", *FULL)
 """The blocks that the targets are for."""
 SIDE = ("further", "linear", "nearest", "teachers", "ablation")
@@ -99,6 +102,10 @@ class Cell:
     def full(self):
         """Whether it is trained by study.full."""
         return self.block in FULL
+
+    @property
+    def extra(self):
+        return (self.block, self.row) in EXTRA
 
     @property
     def like(self):

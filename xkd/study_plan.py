@@ -1,5 +1,5 @@
 """`python -m xkd.study_plan`: how many cells of the study are not there, and how long they will take on this machine; `--stages`: the DVC
-stages that run them. The rows with all of the sweep's steps (`xkd.study.FULL`), half of the work, count with `--full` alone."""
+stages that run them. The rows of `xkd.study.EXTRA`, half of the work, count with `--full` alone."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from xkd.errors import XkdError
 from xkd.objectives import OBJECTIVES
 from xkd.params import profile
 from xkd.prepared import Prepared
-from xkd.study import FULL, METRICS, ROWS, cells, check
+from xkd.study import EXTRA, METRICS, ROWS, cells, check
 from xkd.study_cell import LONGER
 from xkd.study_start import init_of, kind_of, settings_of, start_of
 from xkd.study_variants import variant_of
@@ -38,9 +38,9 @@ def missing(params, folder=METRICS):
 
 
 def stages(full):
-    """The stages of study/dvc.yaml that run rows, without or with those of `FULL`."""
-    names = [block for block, rows in ROWS.items() for _ in rows]
-    return [f"study/dvc.yaml:cells@row{n}" for n, block in enumerate(names) if full or block not in FULL]
+    """The stages of study/dvc.yaml that run rows, without or with those of `EXTRA`."""
+    rows = [(block, row) for block, own in ROWS.items() for row in own]
+    return [f"study/dvc.yaml:cells@row{n}" for n, row in enumerate(rows) if full or row not in EXTRA]
 
 
 def labelled(params, out="out"):
@@ -80,7 +80,7 @@ def _own(cell, *sections):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m xkd.study_plan", description="What of the study is left to run.")
-    parser.add_argument("--full", action="store_true", help="with the rows that have all of the sweep's steps")
+    parser.add_argument("--full", action="store_true", help="with the rows that `make study` runs with FULL=1 alone")
     parser.add_argument("--stages", action="store_true", help="print the DVC stages of the rows, and nothing else")
     options = parser.parse_args(arguments)
     if options.stages:
@@ -88,9 +88,9 @@ def main(arguments=None):
         return 0
     try:
         params = check(profile())
-        every = [cell for cell in planned(params) if options.full or not cell.full]
-        left = [cell for cell in missing(params) if options.full or not cell.full]
-        more = "" if options.full else ", besides the rows with all of the sweep's steps (--full)"
+        every = [cell for cell in planned(params) if options.full or not cell.extra]
+        left = [cell for cell in missing(params) if options.full or not cell.extra]
+        more = "" if options.full else ", besides those of FULL=1 (--full)"
         said = f"xkd: the study has {len(every) - len(left)} of {len(every)} cells in {METRICS}{more}"
         if left:
             slower = estimate.calibrate() / estimate.REFERENCE
