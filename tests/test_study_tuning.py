@@ -41,6 +41,19 @@ def test_rows_that_were_tried_with_other_rates_are_named():
     assert "a: 0.4; b: 0.2; search for them too" in uneven(table, "0.05")
 
 
+def test_an_edge_of_another_row_extends_the_search_of_that_alone():
+    def scores(**of):
+        return {"a": {f"0.{n}": {"1": 1.0} for n in (2, 3, 4)}, "b": {f"0.{n[1:]}": {"1": s} for n, s in of.items()}}
+
+    inside = scores(r1=1.0, r2=2.0, r3=9.0, r4=3.0, r5=1.0)
+    inside["a"]["0.3"]["1"] = 2.0
+    assert uneven(inside, "1") is None
+    inside["a"]["0.4"]["1"] = 3.0
+    assert "a: 0.5; search" in uneven(inside, "1")
+    inside["a"]["0.2"]["1"] = 4.0
+    assert "a: 0.1; search" in uneven(inside, "1")
+
+
 @pytest.mark.parametrize(
     ("search", "said"),
     [

@@ -24,8 +24,9 @@ def paired(differences, street_variance, level=0.95, careful=False):
     seeds a fraction estimate it badly; the interval is mean +- t(df) sqrt(s^2 / n + street variance). NaN where no
     fraction has two seeds.
 
-    careful: where a list's own deviation is larger than the pooled one, that counts. For differences to one and the same baseline: what
-    its seeds add is in all of them, and the pooled deviation knows less than its degrees of freedom say (tests/test_study_report.py).
+    careful: where a list's own deviation is larger than the pooled one, that counts, with its own degrees of freedom. For lists that vary
+    by more or less than each other, and for differences to one and the same baseline: what its seeds add is in all of them, and the pooled
+    deviation knows less than its degrees of freedom say (tests/test_study_report.py).
     """
     differences = {fraction: np.asarray(values, dtype=np.float64) for fraction, values in differences.items()}
     for fraction, values in differences.items():
@@ -36,12 +37,12 @@ def paired(differences, street_variance, level=0.95, careful=False):
     df = sum(values.size - 1 for values in differences.values())
     squares = sum(((values - values.mean()) ** 2).sum() for values in differences.values())
     pooled = np.sqrt(squares / df) if df else np.nan
-    quantile = stats.t.ppf(0.5 + level / 2, df) if df else np.nan
     rows = []
     for fraction, values in differences.items():
         mean, n = values.mean(), values.size
         sd = values.std(ddof=1) if n > 1 else np.nan
-        spread = np.fmax(sd, pooled) if careful else pooled
+        spread, known = (sd, n - 1) if careful and sd > pooled else (pooled, df)
+        quantile = stats.t.ppf(0.5 + level / 2, known) if known else np.nan
         half = quantile * np.sqrt(spread**2 / n + street_variance[fraction])
         rows.append(
             {
@@ -51,7 +52,7 @@ def paired(differences, street_variance, level=0.95, careful=False):
                 "low": mean - half,
                 "high": mean + half,
                 "sd_pooled": pooled,
-                "df": df,
+                "df": known,
                 "street_sd": street_variance[fraction] ** 0.5,
             }
         )

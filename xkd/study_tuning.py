@@ -67,10 +67,15 @@ def winner(rows, share):
 
 
 def uneven(table, share):
-    """What is to be said where rows were tried with different rates at a share: whose lack some, and which; else None."""
+    """What is to be said where rows were tried with different rates at a share: whose lack some, and which; else None. A row does not lack
+    a rate beyond its lowest or highest, tried since another's best was at that edge, if its own is not."""
     own = tried(table, share)
-    every = set().union(*own.values())
-    lacking = {name: sorted(every - rates) for name, rates in own.items() if every - rates}
+    every, lacking = set().union(*own.values()), {}
+    for name, rates in own.items():
+        least, best, most = min(rates), winner(table[name], share), max(rates)
+        within = {rate for rate in every if (rate > least or best == least) and (rate < most or best == most)}
+        if within - rates:
+            lacking[name] = sorted(within - rates)
     if not lacking:
         return None
     said = "; ".join(f"{name}: {', '.join(f'{rate:g}' for rate in rates)}" for name, rates in lacking.items())
