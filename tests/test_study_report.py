@@ -155,10 +155,10 @@ def test_a_row_that_varies_more_than_the_others_has_its_own_interval(sections, f
         for row, hits in (("hard-labels", hard), ("start-scratch", start)):
             write(folder, "ablation", row, 0.01, seed, hits)
     table = study_report.table(study_report.collect(sections, folder=folder), "ablation", draws=50).set_index("row")
-    # Variances 0 and 32, pooled 16 with two degrees of freedom, t = 4.303: the second has its own.
+    # Variances 0 and 32, pooled 16 with two degrees of freedom, t = 4.303: the second has its own, with one, t = 12.706.
     half = table.high - table.difference
     assert half["hard-labels"] == pytest.approx(4.303 * (16 / 2) ** 0.5, abs=0.01)
-    assert half["start-scratch"] == pytest.approx(4.303 * (32 / 2) ** 0.5, abs=0.01)
+    assert half["start-scratch"] == pytest.approx(12.706 * (32 / 2) ** 0.5, abs=0.01)
     assert table.spread["start-scratch"] == pytest.approx(32**0.5)
 
 
@@ -170,11 +170,11 @@ def test_a_row_of_the_first_blocks_pools_over_its_own_fractions_alone(sections, 
     table = study_report.table(study_report.collect(sections, folder=folder), "pretraining", draws=50)
     lines = table.set_index(["row", "fraction"])
     # At 1 % 9 and 7 over scratch-long, at 5 %, where that is not there, 1 and 7 over scratch: variances 2 and 18, pooled 10; the second
-    # has its own.
+    # has its own, with one degree of freedom.
     assert lines.baseline["cosine", 0.05] == "pretraining scratch"
     half = lines.high - lines.difference
     assert half["cosine", 0.01] == pytest.approx(4.303 * (10 / 2) ** 0.5, abs=0.01)
-    assert half["cosine", 0.05] == pytest.approx(4.303 * (18 / 2) ** 0.5, abs=0.01)
+    assert half["cosine", 0.05] == pytest.approx(12.706 * (18 / 2) ** 0.5, abs=0.01)
 
 
 def test_the_strongest_baseline_is_one_of_those_with_most_seeds(sections, folder):
