@@ -42,6 +42,9 @@ help:
 install:
 	@$(STOP)
 	test "$$(cat "$(ENV)/.xkd" 2>/dev/null)" != "$(STAMP)" && ready= || ready=yes
+	owner=$$(cut -d' ' -f2- "$(ENV)/.xkd" 2>/dev/null) || owner=
+	test -z "$(JOINED)" || test -n "$(filter install,$(MAKECMDGOALS))" || test "$$owner" = "$(CURDIR)" || ! test -d "$$owner/xkd" \
+		|| stop "the active environment $(ENV) has xkd of $$owner: deactivate it, or make install gives it the one of this folder."
 	# An interpreter that is named is looked at also where nothing is left to install.
 	test -z "$$ready" || test "$(origin PYTHON)" = 'command line' || exit 0
 	hint='install it, or name one: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11'
@@ -89,20 +92,20 @@ repro: install
 
 # Every row; then the report, of what is there where one failed.
 define STUDY
-dvc repro --keep-going $$(python -m xkd.study_plan --stages $(if $(FULL),--full)) && failed= || failed=yes
+dvc repro --keep-going $$(python -m xkd.study_plan --stages $(if $(filter-out 0 no,$(FULL)),--full)) && failed= || failed=yes
 dvc repro --single-item study/dvc.yaml:report
 test -z "$$failed"
 endef
 
 study: install
-	@python -m xkd.study_plan $(if $(FULL),--full)
+	@python -m xkd.study_plan $(if $(filter-out 0 no,$(FULL)),--full)
 	test -f data/xkd-sim.json || python -m xkd.sim data
 	$(STUDY)
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
 	@test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
-	python benchmarks/run.py $(if $(QUICK),--quick) $(PARTS)
+	python benchmarks/run.py $(if $(filter-out 0 no,$(QUICK)),--quick) $(PARTS)
 
 demo: install
 	@python -m xkd.profiles demo out/demo
@@ -147,5 +150,5 @@ lint: install-test
 	@ruff check --output-format concise .
 
 clean:
-	@find out -mindepth 1 -maxdepth 1 ! -name metrics -exec rm -rf {} +
+	@test ! -d out || find out -mindepth 1 -maxdepth 1 ! -name metrics -exec rm -rf {} +
 	rm -rf .dvc/cache .dvc/tmp

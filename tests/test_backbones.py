@@ -1,5 +1,8 @@
 """The second student: Pointcept's names and shapes, against a dense network, weights there and back; any module of points."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -203,6 +206,9 @@ def test_weights_that_are_none_are_refused_and_a_new_classifier_is_told(tmp_path
         ({stem: state[stem] * float("nan")}, f"theirs.pth: the weight {stem} holds values that are no finite numbers"),
         ({stem: torch.tensor(1.0)}, "theirs.pth: holds no weights of a SpUNet"),
         ({3: state[stem]}, "theirs.pth: holds no state dict"),
+        ({stem: state[stem].to(torch.int8)}, f"theirs.pth: the weight {stem} is of torch.int8; it has to be of a fl"),
+        ({stem: state[stem][:0]}, f"theirs.pth: the weight {stem} is no dense tensor with values"),
+        ({stem: state[stem].flatten().to_sparse()}, f"theirs.pth: the weight {stem} is no dense tensor with values"),
     ):
         torch.save({"state_dict": state | change}, path)
         assert pointcept.main(["take", str(path), str(out)]) == 1
@@ -211,6 +217,28 @@ def test_weights_that_are_none_are_refused_and_a_new_classifier_is_told(tmp_path
     assert pointcept.main(["take", str(path), str(out)]) == 0
     assert capsys.readouterr().out == f"{out}: its classifier is new and knows nothing yet\n"
     assert len(student.load(out).config["classes"]) == 16
+
+
+@pytest.mark.parametrize("numpy", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_a_checkpoint_as_pointcept_leaves_it_has_its_best_score_of_numpy_beside_the_weights(tmp_path, numpy):
+    """Scores are numbers of numpy 2 or, in checkpoints of before 2024, of numpy 1, which has another name for them."""
+    built = student.build(SMALL, 1)
+    whole = io.BytesIO()
+    torch.save({"epoch": 3, "state_dict": pointcept.given(built), "best_metric_value": np.mean([0.25, 0.75])}, whole)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(tmp_path / "theirs.pth", "w") as new:
+        for name in old.namelist():
+            held = old.read(name)
+            assert not name.endswith("data.pkl") or held.count(b"numpy._core.multiarray") == 1
+            new.writestr(name, held.replace(b"numpy._core.multiarray", numpy))
+    taken = pointcept.take(tmp_path / "theirs.pth", 0.05, SMALL["classes"], tmp_path / "out")
+    assert all(torch.equal(value, built.state_dict()[name]) for name, value in taken.state_dict().items())
+
+
+def test_a_checkpoint_with_more_than_numbers_is_refused_in_plain_words(tmp_path):
+    torch.save({"state_dict": {}, "hook": print}, tmp_path / "theirs.pth")
+    with pytest.raises(XkdError, match="theirs.pth: cannot be read as a torch checkpoint") as refused:
+        pointcept.read(tmp_path / "theirs.pth")
+    assert "\x1b" not in str(refused.value)
 
 
 def test_what_is_no_spunet_is_refused(tmp_path, capsys):

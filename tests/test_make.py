@@ -82,6 +82,26 @@ def test_an_environment_that_is_up_to_date_is_left_alone(bare):
     assert "no python3.11 was found" in make(checkout, programs, "install").stderr
 
 
+def test_an_active_environment_of_another_checkout_is_not_taken_over_unasked(bare, tmp_path_factory):
+    checkout, programs = bare
+    other, active = tmp_path_factory.mktemp("other"), tmp_path_factory.mktemp("active")
+    (other / "xkd").mkdir()
+    (active / ".xkd").write_text(f"1 {other}\n")
+    for target in ("repro", "test", "study"):
+        sentence = refused(make(checkout, programs, target, f"VIRTUAL_ENV={active}"), checkout)
+        assert f"the active environment {active} has xkd of {other}" in sentence and "make install" in sentence
+    (active / "bin").mkdir()
+    program(active / "bin" / "python", "echo 3.9")
+    assert "is 3.9" in refused(make(checkout, programs, "install", f"VIRTUAL_ENV={active}"), checkout)
+    (other / "xkd").rmdir()  # a checkout that was moved or removed
+    assert "is 3.9" in refused(make(checkout, programs, "repro", f"VIRTUAL_ENV={active}"), checkout)
+
+
+def test_clean_where_nothing_was_made(bare):
+    done = make(bare[0], os.environ["PATH"], "clean")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_python_that_is_named_is_looked_at_also_where_nothing_is_left_to_install(bare):
     checkout, programs = bare
     asked = make(checkout, programs, "--eval", "stamp:\n\t@echo '$(STAMP)'", "stamp").stdout
@@ -128,7 +148,7 @@ def test_real_needs_folders(bare, tmp_path, target):
     assert done.returncode != 0 and f'FEATURES="{programs}" holds no .npy file' in done.stderr
 
 
-@pytest.mark.parametrize(("words", "full"), [((), ""), (("FULL=1",), "--full")])
+@pytest.mark.parametrize(("words", "full"), [((), ""), (("FULL=1",), "--full"), (("FULL=0",), "")])
 @pytest.mark.parametrize("failed", [False, True])
 def test_study_runs_every_row_and_reports_also_where_one_failed(bare, words, full, failed):
     """Its recipe, with a Python that names two stages and a DVC that says what it was asked for."""

@@ -109,6 +109,15 @@ def test_every_row_has_a_rate_and_a_start(params):
         (("study", "full", "more"), [3, 0], "study.full.seeds and study.full.more have 0 twice"),
         (("study", "full", "more"), [3, 3], "have 3 twice"),
         (("study", "full", "more"), 3, "study.full.more is 3; it has to be a list"),
+        (("study", "seeds"), [1, 0, 1], "params.yaml: study.seeds has 1 twice"),
+        (("study", "seeds"), [[0], 1], r"study.seeds holds \[0\]; it has to hold numbers"),
+        (("study", "fractions"), [0.5, 0.5], "study.fractions has 0.5 twice"),
+        (("study", "side", "seeds"), [2, 2], "study.side.seeds has 2 twice"),
+        (("study", "least"), [0.01], r"study.least is \[0.01\]; it has to be one number"),
+        (("study", "steps"), [0.2], r"study.steps is \[0.2\]; it has to be one number"),
+        (("finetune", "few"), [0.05], r"finetune.few is \[0.05\]; it has to be one number"),
+        (("fused", "heads"), [2], r"fused.heads is \[2\]; it has to be one number"),
+        (("mixing", "frames"), [5], r"mixing.frames is \[5\]; it has to be one number"),
     ],
 )
 def test_a_wrong_parameter_is_named(params, where, value, said):

@@ -1,6 +1,7 @@
 """The study's table and its dvc.yaml: numbers by hand, the strongest baseline, and stages that list what they import."""
 
 import ast
+import json
 
 import numpy as np
 import pytest
@@ -367,8 +368,6 @@ def test_the_variance_over_streets_is_the_sweeps():
 
 
 def test_a_score_is_what_its_counts_give(sections, folder):
-    import json
-
     file = folder / "pretraining" / "scratch-0.01-0.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"miou": 60.0}))
     with pytest.raises(XkdError, match="its counts give mIoU 40.00, it says 60"):
@@ -416,3 +415,28 @@ def test_intervals_hold_the_truth_where_one_list_varies_most():
             found = statistics.paired(lists, dict.fromkeys(lists, 0.0), careful=careful)
             inside.append(found.low[0] < 0 < found.high[0])
     assert np.mean(held[True]) > 0.93 and np.mean(held[False]) < 0.85
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ([], r"has to hold an object and holds '\[\]'"),
+        ({"fraction": 0.5}, "scratch-0.01-0.json: holds the cell pretraining/scratch-0.5-0, not what its name says"),
+        ({"block": "linear"}, "holds the cell linear/scratch-0.01-0, not"),
+        ({"streets": "a"}, "streets has to be a list"),
+        ({"counts": {"streets": [[1, 2, 3], "eJw"]}}, "its counts cannot be unpacked"),
+        ({"counts": {"streets": [[1, 2, 3], "eJwBAAD//wAAAAE="]}}, "its counts cannot be unpacked"),
+        ({"counts": {}}, "has no key counts.streets"),
+        ("miou", "has no key miou"),
+        ("seed", "has no key seed"),
+        ("lr", "has no key lr"),
+    ],
+)
+def test_a_cell_that_is_damaged_is_named(sections, folder, changed, said):
+    file = folder / "pretraining" / "scratch-0.01-0.json"
+    cell = json.loads(file.read_text())
+    if isinstance(changed, str):
+        del cell[changed]
+    file.write_text(json.dumps(cell | changed if isinstance(changed, dict) else cell if changed else changed))
+    with pytest.raises(XkdError, match=said):
+        study_report.collect(sections, folder=folder)

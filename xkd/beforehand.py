@@ -6,11 +6,10 @@ from importlib import import_module
 import xkd
 from xkd import params
 from xkd.errors import XkdError
+from xkd.single import one_number
 
 INITS = ("scratch", "distilled")
 """Those that stages of dvc.yaml write; cells of `xmodel` are added to theirs."""
-SEVERAL = ("finetune.lr", "study.lr", "student.voxel")
-"""Numbers that may be several: by name, or three of a voxel."""
 LEAST = 1e-4
 """The smallest fraction that is written without an exponent."""
 
@@ -53,15 +52,6 @@ def numbers(sections):
     for name, section in sections.items():
         one_number(name, params.check(name, section), rules[name])
     return sections
-
-
-def one_number(where, value, rule):
-    """Errors: several values where `xkd/schema.yaml` (`rule`) has one number, which `xkd.params` takes for as many."""
-    if isinstance(rule, dict):
-        for key in rule.keys() & value.keys():
-            one_number(f"{where}.{key}", value[key], rule[key])
-    elif rule.startswith(("number", "whole")) and isinstance(value, dict | list) and where not in SEVERAL:
-        raise XkdError(f"params.yaml: {where} is {value!r}; it has to be one number.")
 
 
 def known(where, word, words):

@@ -10,10 +10,13 @@ inputs are turned accordingly, so that a network says the same of the same scan;
 import argparse
 import io
 import math
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar
 
 from xkd import student as students
 from xkd.backbones.spunet import SpUNet
@@ -88,25 +91,40 @@ def shape_of(weights, path):
     return [stem, *encoder, *decoder]
 
 
-def take(path, voxel, classes, out, kind="nuscenes"):
-    """The file `path` of Pointcept as a student in the folder `out`. classes: the names its classifier was trained on, or a start's: then
-    the classifier is a new one. kind: of `KINDS`, what it was trained on. Errors: not readable, of another architecture, weights that are
-    no numbers, or a voxel that is no length."""
-    if not (math.isfinite(voxel) and voxel > 0):
-        raise XkdError(f"voxel {voxel:g} is no length in metres.")
+NUMBERS = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
+"""What numbers of numpy are read with: Pointcept keeps its best score as one beside the weights. The second name is numpy 1's."""
+
+
+def read(path):
+    """The weights in a torch checkpoint, {name: tensor}. Errors: not readable, no names and weights, weights that are no numbers."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMBERS):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for a file that is no checkpoint
-        raise XkdError(f"{path}: cannot be read as a torch checkpoint ({str(error).splitlines()[0]}).") from None
+        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error).splitlines()[0])
+        raise XkdError(f"{path}: cannot be read as a torch checkpoint ({said}).") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(
         isinstance(n, str) and isinstance(v, torch.Tensor) for n, v in state.items()
     ):
         raise XkdError(f"{path}: holds no state dict, names and their weights.")
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise XkdError(f"{path}: the weight {broken[0]} holds values that are no finite numbers.")
-    weights = taken(state, kind)
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_meta or not value.numel():
+            raise XkdError(f"{path}: the weight {name} is no dense tensor with values.")
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+            raise XkdError(f"{path}: the weight {name} is of {value.dtype}; it has to be of a floating-point type.")
+        if not value.isfinite().all():
+            raise XkdError(f"{path}: the weight {name} holds values that are no finite numbers.")
+    return state
+
+
+def take(path, voxel, classes, out, kind="nuscenes"):
+    """The file `path` of Pointcept as a student in the folder `out`. classes: the names its classifier was trained on, or a start's: then
+    the classifier is a new one. kind: of `KINDS`, what it was trained on. Errors: those of `read`, another architecture, or a voxel that
+    is no length."""
+    if not (math.isfinite(voxel) and voxel > 0):
+        raise XkdError(f"voxel {voxel:g} is no length in metres.")
+    weights = taken(read(path), kind)
     widths = shape_of(weights, path)
     network = students.build({"backbone": "spunet", "voxel": voxel, "widths": widths, "classes": classes}, 0)
     heads = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}

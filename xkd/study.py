@@ -16,11 +16,13 @@ from xkd import native
 from xkd.companion import beside, idle
 from xkd.errors import XkdError
 from xkd.files import read_json
+from xkd.kept import facts
 from xkd.machine import cores, end_with
 from xkd.objectives import OBJECTIVES
 from xkd.params import check as check_params
-from xkd.params import check_section
+from xkd.params import check_section, schema
 from xkd.progress import progress
+from xkd.single import one_number
 from xkd.study_variants import CORPUS, VARIANTS, varied
 from xkd.subsets import check_fraction
 
@@ -118,8 +120,12 @@ class Cell:
 
 
 def check(params):
-    """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits."""
+    """All sections of params.yaml with the study's own checked. Errors: unknown or missing keys, numbers out of their limits, several
+    where there has to be one, cells that are there twice."""
     for name, section in params.items():
+        rules = schema().get(name, {"*": "any"})
+        check_section(name, section, rules)
+        one_number(name, section, rules)
         check_params(name, section)
     study = params["study"]
     if params["finetune"]["head"] != 1:
@@ -139,12 +145,18 @@ def check(params):
         raise XkdError(
             f"params.yaml: study.full.lr is {given}; it has to be one rate, or two: for few labels and for many."
         )
-    for fraction in (*study["fractions"], *study["side"]["fractions"], *study["full"]["fractions"]):
+    seeds, fractions = {}, {}
+    for name, part in (("study", study), ("study.side", study["side"]), ("study.full", study["full"])):
+        seeds[f"{name}.seeds"], fractions[f"{name}.fractions"] = part["seeds"], part["fractions"]
+    seeds["study.full.seeds and study.full.more"] = seeds.pop("study.full.seeds") + study["full"]["more"]
+    for name, given in (seeds | fractions).items():
+        if several := [one for one in given if isinstance(one, dict | list)]:
+            raise XkdError(f"params.yaml: {name} holds {several[0]!r}; it has to hold numbers.")
+        if twice := [one for one in given if given.count(one) > 1]:
+            have = "have" if " and " in name else "has"
+            raise XkdError(f"params.yaml: {name} {have} {min(twice)} twice.")
+    for fraction in (one for given in fractions.values() for one in given):
         check_fraction(fraction)
-    seeds = [*study["full"]["seeds"], *study["full"]["more"]]
-    twice = [seed for seed in seeds if seeds.count(seed) > 1]
-    if twice:
-        raise XkdError(f"params.yaml: study.full.seeds and study.full.more have {min(twice)} twice.")
     return params
 
 
@@ -176,7 +188,7 @@ def precision(params, cell, out="out"):
     numbers are not there, or of other parameters, code or data."""
     from xkd.study_cell import made_of
 
-    said = read_json(cell.file).get("made_of") if cell.file.is_file() else None
+    said = facts(cell.file).get("made_of") if cell.file.is_file() else None
     halves = (True, False) if native.has_half() else (False, True)
     found = (half for half in halves if said and said == made_of(varied(params, cell), cell, out, half))
     return {True: "bfloat16", False: "float32", None: None}[next(found, None)]

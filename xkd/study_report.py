@@ -1,5 +1,6 @@
 """The numbers of the study: every row against the strongest that saw no image."""
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import pandas as pd
 import xkd
 from xkd import statistics
 from xkd.errors import XkdError
-from xkd.files import read_json
+from xkd.kept import facts
 from xkd.study import AS_LONG, LIDAR_ONLY, METRICS, ROWS, SIDE, cells, precision
 from xkd.study_count import unpacked
 from xkd.study_start import place_of
@@ -80,11 +81,17 @@ def collect(params, out="out", folder=METRICS):
     lines, counts, first, seen = [], {}, None, set()
     classes = classes_of(params, out) if files else []
     for file in files:
-        cell = read_json(file)
+        cell = facts(file, streets=[str], iou=dict, counts=dict)
+        if (file.parent.name, file.stem) != (cell["block"], f"{cell['init']}-{cell['fraction']:g}-{cell['seed']}"):
+            held = f"{cell['block']}/{cell['init']}-{cell['fraction']:g}-{cell['seed']}"
+            raise XkdError(f"{file}: holds the cell {held}, not what its name says.")
         first = first or (file, cell["streets"])
         if set(cell["iou"]) != set(classes) or cell["streets"] != first[1]:
             raise XkdError(f"{file}: was measured on other classes or streets than these data have or {first[0].name}.")
-        found = unpacked(cell["counts"])
+        try:
+            found = unpacked({name: cell["counts"][name] for name in ("streets", "distance", "coverage")})
+        except (ValueError, TypeError, zlib.error) as error:  # of base64, zlib and numpy
+            raise XkdError(f"{file}: its counts cannot be unpacked ({error}).") from None
         scores = iou(found["streets"].sum(0))
         said = {"mIoU": cell["miou"]} | {
             name: cell["iou"][name] for name in classes
