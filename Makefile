@@ -21,6 +21,9 @@ export DVC_NO_ANALYTICS := 1
 # Memory in large pages, and none given back between steps (glibc; others do not read it): training is some per cent faster, to the same bits.
 repro demo real real-study study: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:glibc.malloc.top_pad=67108864
 
+# An option where a variable is set, but to 0 or no.
+said = $(if $(filter-out 0 no,$(1)),$(2))
+
 define STOP
 stop() { printf 'xkd: %s\n' "$$*" >&2; exit 1; }
 endef
@@ -92,20 +95,20 @@ repro: install
 
 # Every row; then the report, of what is there where one failed.
 define STUDY
-dvc repro --keep-going $$(python -m xkd.study_plan --stages $(if $(filter-out 0 no,$(FULL)),--full)) && failed= || failed=yes
+dvc repro --keep-going $$(python -m xkd.study_plan --stages $(call said,$(FULL),--full)) && failed= || failed=yes
 dvc repro --single-item study/dvc.yaml:report
 test -z "$$failed"
 endef
 
 study: install
-	@python -m xkd.study_plan $(if $(filter-out 0 no,$(FULL)),--full)
+	@python -m xkd.study_plan $(call said,$(FULL),--full)
 	test -f data/xkd-sim.json || python -m xkd.sim data
 	$(STUDY)
 	echo 'xkd: the report is out/notebooks/06_study.ipynb'
 
 bench: install-test
 	@test -f data/xkd-sim.json || test -d ../shared/data || python -m xkd.sim data
-	python benchmarks/run.py $(if $(filter-out 0 no,$(QUICK)),--quick) $(PARTS)
+	python benchmarks/run.py $(call said,$(QUICK),--quick) $(PARTS)
 
 demo: install
 	@python -m xkd.profiles demo out/demo

@@ -28,7 +28,7 @@ def few(smoke, monkeypatch):
         "ablation": ("start-cosine", "no-views", "no-held-views"),
         "pretraining-full": ("scratch", "lidar-ssl"),
     }
-    monkeypatch.setattr(study_ahead, "ROWS", rows)
+    monkeypatch.setattr(study_ahead, "LINES", [(block, row) for block, own in rows.items() for row in own])
     smoke["study"] |= {"fractions": [0.5, 1], "seeds": [0, 1]}
     return smoke
 

@@ -50,6 +50,8 @@ ablation: (unlabelled, xmodel) with one thing changed; pretraining-full, unlabel
 study.full says, at the rate that it says (-long: twice as many)."""
 FULL = ("pretraining-full", "unlabelled-full")
 """Blocks that are run as study.full says: the seeds of its `more` at its last fraction alone."""
+LINES = [(block, row) for block, rows in ROWS.items() for row in rows]
+"""All rows (block, row), in the order in which they are run."""
 EXTRA = {(block, row) for block in FULL for row in ROWS[block]}
 EXTRA |= {("ablation", row) for row in ("start-cosine", "no-pixel")}
 """Rows (block, row) that `make study` runs with FULL=1 alone: half of the work."""
@@ -107,6 +109,7 @@ class Cell:
 
     @property
     def extra(self):
+        """Whether it is run with FULL=1 alone."""
         return (self.block, self.row) in EXTRA
 
     @property
@@ -153,8 +156,7 @@ def check(params):
         if several := [one for one in given if isinstance(one, dict | list)]:
             raise XkdError(f"params.yaml: {name} holds {several[0]!r}; it has to hold numbers.")
         if twice := [one for one in given if given.count(one) > 1]:
-            have = "have" if " and " in name else "has"
-            raise XkdError(f"params.yaml: {name} {have} {min(twice)} twice.")
+            raise XkdError(f"params.yaml: {min(twice)} is twice in {name}.")
     for fraction in (one for given in fractions.values() for one in given):
         check_fraction(fraction)
     return params

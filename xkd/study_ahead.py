@@ -4,7 +4,7 @@ which each finds what is done, and goes on with what is begun (`xkd.companion`).
 import os
 
 import xkd
-from xkd.study import EXTRA, ROWS, cells, done
+from xkd.study import EXTRA, LINES, cells, done
 from xkd.study_inputs import inputs
 from xkd.study_start import init_of, init_path, initial, kind_of
 from xkd.study_variants import varied
@@ -13,8 +13,7 @@ from xkd.study_variants import varied
 def later(params, block, row, out, folder):
     """Yields (all sections as its row has them, cell), one for each init that is not there and that a later row needs. Left out: what the
     row makes itself, what learns from a teacher or views that are not made yet, and, before the first of these, rows of `EXTRA`."""
-    rows = [(name, own) for name, of_block in ROWS.items() for own in of_block]
-    rows = [own for own in rows if own not in EXTRA or (block, row) in EXTRA]
+    rows = [own for own in LINES if own not in EXTRA or (block, row) in EXTRA]
     made = {init_path(varied(params, cell), cell, out) for cell in cells(params, block, row, folder)}
     for following in rows[rows.index((block, row)) + 1 :]:
         for cell in cells(params, *following, folder):

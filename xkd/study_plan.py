@@ -10,7 +10,7 @@ from xkd.errors import XkdError
 from xkd.objectives import OBJECTIVES
 from xkd.params import profile
 from xkd.prepared import Prepared
-from xkd.study import EXTRA, METRICS, ROWS, cells, check
+from xkd.study import EXTRA, LINES, METRICS, cells, check
 from xkd.study_cell import LONGER
 from xkd.study_start import init_of, kind_of, settings_of, start_of
 from xkd.study_variants import variant_of
@@ -29,7 +29,7 @@ LEARNT_WITH = ("distill", "study")
 
 def planned(params, folder=METRICS):
     """All cells, row by row."""
-    return [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
+    return [cell for row in LINES for cell in cells(params, *row, folder)]
 
 
 def missing(params, folder=METRICS):
@@ -39,8 +39,7 @@ def missing(params, folder=METRICS):
 
 def stages(full):
     """The stages of study/dvc.yaml that run rows, without or with those of `EXTRA`."""
-    rows = [(block, row) for block, own in ROWS.items() for row in own]
-    return [f"study/dvc.yaml:cells@row{n}" for n, row in enumerate(rows) if full or row not in EXTRA]
+    return [f"study/dvc.yaml:cells@row{n}" for n, row in enumerate(LINES) if full or row not in EXTRA]
 
 
 def labelled(params, out="out"):

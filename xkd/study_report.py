@@ -11,7 +11,7 @@ import xkd
 from xkd import statistics
 from xkd.errors import XkdError
 from xkd.kept import facts
-from xkd.study import AS_LONG, LIDAR_ONLY, METRICS, ROWS, SIDE, cells, precision
+from xkd.study import AS_LONG, LIDAR_ONLY, LINES, METRICS, ROWS, SIDE, cells, precision
 from xkd.study_count import unpacked
 from xkd.study_start import place_of
 
@@ -74,7 +74,7 @@ class Study:
 def collect(params, out="out", folder=METRICS):
     """`Study` of the cells of params.study that are there and of these parameters, this code and these data. Errors: none at all; cells of
     other classes or streets than these data have or the first; scores that its counts do not give."""
-    wanted = [cell for block, rows in ROWS.items() for row in rows for cell in cells(params, block, row, folder)]
+    wanted = [cell for row in LINES for cell in cells(params, *row, folder)]
     there = [cell for cell in wanted if cell.file.is_file()]
     precisions = {cell.file: found for cell in there if (found := precision(params, cell, out))}
     files = list(precisions)
