@@ -101,7 +101,7 @@ def read(path):
         with torch.serialization.safe_globals(NUMBERS):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for a file that is no checkpoint
-        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error).splitlines()[0])
+        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error).splitlines()[0].partition(". ")[0])
         raise XkdError(f"{path}: cannot be read as a torch checkpoint ({said}).") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(
