@@ -107,9 +107,8 @@ def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_training
     found, sections = study_tuning.read(ROOT / "study" / "tuning.json"), read()
     assert set(study.RATED) == set(found["search"])
     assert study_tuning.merged(found, {}, {}, {}) == found
-    shares, least = study_tune.subsets(sections), sections["study"]["least"]
+    shares = study_tune.subsets(sections)
     assert found["seeds"] == {f"{share:g}": list(own) for share, own in shares.items()}
-    three = {name for name, given in sections["study"]["lr"].items() if isinstance(given, list) and len(given) == 3}
     for share in shares:
         tried = study_tuning.tried(found["search"], f"{share:g}")
         assert set(tried) >= {name for name in found["search"] if not name.startswith("cosine-")}
@@ -117,8 +116,7 @@ def test_rates_are_the_winners_of_the_search_and_its_means_those_of_the_training
         for name, rates in tried.items():
             best = found["lr"][name][f"{share:g}"]
             assert min(rates) < best < max(rates), "an edge extends the search"
-            if share != least or three:  # the winners at the least share are taken for all rows at once, or for none
-                assert best == rate(sections, name, share), name
+            assert best == rate(sections, name, share), name
     for row, rates in found["search"].items():
         block, name = study.RATED[row]
         for lr, scores in rates.items():
