@@ -239,6 +239,8 @@ def test_a_checkpoint_with_more_than_numbers_is_refused_in_plain_words(tmp_path)
     with pytest.raises(XkdError, match="theirs.pth: cannot be read as a torch checkpoint") as refused:
         pointcept.read(tmp_path / "theirs.pth")
     assert "\x1b" not in str(refused.value)
+    with pytest.raises(XkdError, match="none.pth: no such file.$"):
+        pointcept.read(tmp_path / "none.pth")
     whole = (tmp_path / "theirs.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(XkdError, match="cut.pth: cannot be read as a torch checkpoint") as refused:

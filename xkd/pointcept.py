@@ -96,7 +96,9 @@ NUMBERS = [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes
 
 
 def read(path):
-    """The weights in a torch checkpoint, {name: tensor}. Errors: not readable, no names and weights, weights that are no numbers."""
+    """The weights in a torch checkpoint, {name: tensor}. Errors: no file, not readable, no names and weights, weights not numbers."""
+    if not path.is_file():
+        raise XkdError(f"{path}: no such file.")
     try:
         with torch.serialization.safe_globals(NUMBERS):
             state = torch.load(path, map_location="cpu", weights_only=True)
